@@ -1,0 +1,249 @@
+"""All settings, from the environment and the file that ANCHOR_CONFIG names. Nothing else in the
+project reads the environment. `.env.example` lists every variable; `anchor/checks.py` says at
+start what is wrong and how to mend it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+from django.urls import reverse_lazy
+
+env = environ.Env()
+BASE_DIR = Path(__file__).resolve().parent.parent
+if env.bool("READ_DOT_ENV", default=True):
+    environ.Env.read_env(BASE_DIR / ".env")
+
+
+def _load_config(path: Path) -> dict[str, Any]:
+    def substitute(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if name not in os.environ:
+            raise ImproperlyConfigured(f"{path} names ${{{name}}}, which the environment lacks")
+        # Inside a TOML string: neither a quote nor a backslash may end it.
+        return os.environ[name].replace("\\", "\\\\").replace('"', '\\"')
+
+    return tomllib.loads(re.sub(r"\$\{([A-Z0-9_]+)\}", substitute, path.read_text()))
+
+
+# -- Django -----------------------------------------------------------------------------------
+DEBUG = False
+SECRET_KEY = env.str("SECRET_KEY")
+BASE_URL = env.str("BASE_URL", default="http://localhost:8000").rstrip("/")
+IS_HTTPS = BASE_URL.startswith("https://")
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = [BASE_URL]
+ROOT_URLCONF = "anchor.urls"
+WSGI_APPLICATION = "anchor.wsgi.application"
+APPEND_SLASH = False
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en"
+USE_I18N = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "rest_framework",
+    "drf_spectacular",
+    "anchor",
+    "sep1",
+    "sep10",
+    "sep12",
+    "sep38",
+    "stellar",
+    "callbacks",
+    "payouts",
+    "sep31",
+]
+
+MIDDLEWARE = [
+    "anchor.middleware.ApiHeaders",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "anchor.middleware.AdminOnly",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+
+STATIC_URL = "/static/"
+STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(BASE_DIR / "staticfiles")))
+WHITENOISE_USE_FINDERS = True
+LOGIN_URL = "admin:login"
+
+# The limits of one request; a SEP-12 file is the largest thing that we take.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
+DATA_UPLOAD_MAX_NUMBER_FILES = 10
+
+SESSION_COOKIE_SECURE = IS_HTTPS
+CSRF_COOKIE_SECURE = IS_HTTPS
+SESSION_COOKIE_HTTPONLY = True
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=IS_HTTPS)
+SECURE_REDIRECT_EXEMPT = [r"^health/"]
+SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=31536000 if IS_HTTPS else 0)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = IS_HTTPS
+SECURE_HSTS_PRELOAD = IS_HTTPS
+if env.bool("BEHIND_TLS_PROXY", default=False):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+# -- PostgreSQL and Redis ---------------------------------------------------------------------
+DATABASES = {
+    "default": {
+        **env.db("DATABASE_URL"),
+        "CONN_MAX_AGE": env.int("DB_CONN_MAX_AGE", default=60),
+        "CONN_HEALTH_CHECKS": True,
+    }
+}
+DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
+REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
+
+# -- Celery: messages only make things sooner; the sweeps in the beat schedule are what counts --
+CELERY_BROKER_URL = REDIS_URL
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_ROUTES = {
+    "stellar.tasks.watch_account": {"queue": "watcher"},
+    "callbacks.tasks.*": {"queue": "callbacks"},
+}
+CELERY_TASK_PUBLISH_RETRY = False  # a request never waits for a broker that is down
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "socket_connect_timeout": 1,
+    "socket_timeout": 5,
+    "visibility_timeout": 300,
+    "health_check_interval": 10,
+}
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_SEND_TASK_EVENTS = False
+CELERY_TIMEZONE = "UTC"
+SWEEP_SECONDS = env.float("SWEEP_SECONDS", default=5.0)
+
+# -- DRF --------------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "EXCEPTION_HANDLER": "kernel.api.exception_handler",
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["kernel.api.ExactJSONParser"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": [],
+    "UNAUTHENTICATED_USER": None,
+    "UNAUTHENTICATED_TOKEN": None,
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Landfall",
+    "DESCRIPTION": "A Stellar receiving anchor: SEP-1, 10, 12, 31 and 38.",
+    "VERSION": "0.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+}
+
+# -- Stellar ----------------------------------------------------------------------------------
+NETWORK_PASSPHRASE = env.str("NETWORK_PASSPHRASE", default="Test SDF Network ; September 2015")
+HORIZON_URL = env.str("HORIZON_URL", default="https://horizon-testnet.stellar.org").rstrip("/")
+# The key of stellar.toml's SIGNING_KEY, and the account that receives payments and refunds them.
+SIGNING_SECRET = env.str("SIGNING_SECRET")
+DISTRIBUTION_ACCOUNT = env.str("DISTRIBUTION_ACCOUNT")
+# Only the workers need it; the web processes run without.
+DISTRIBUTION_SECRET = env.str("DISTRIBUTION_SECRET", default="")
+HOME_DOMAINS = env.list("HOME_DOMAINS", default=[BASE_URL.split("://", 1)[-1]])
+WATCH_PAGE_SIZE = 200
+WATCH_SECONDS = env.float("WATCH_SECONDS", default=45.0)  # one watch_account task
+HORIZON_TIMEOUT_SECONDS = env.float("HORIZON_TIMEOUT_SECONDS", default=15.0)
+MAX_BASE_FEE = env.int("MAX_BASE_FEE", default=100_000)  # stroops we bid per operation at most
+OUTGOING_VALID_SECONDS = env.int("OUTGOING_VALID_SECONDS", default=120)
+
+# -- Who may call -----------------------------------------------------------------------------
+# "kid:secret" pairs, newest first: the first signs, all verify.
+JWT_KEYS = env.list("JWT_KEYS")
+JWT_SECONDS = env.int("JWT_SECONDS", default=3600)
+CHALLENGE_SECONDS = env.int("CHALLENGE_SECONDS", default=900)
+# Opens the door to sending anchors that are not on the list; refused on the public network.
+ALLOW_UNKNOWN_SENDING_ANCHORS = env.bool("ALLOW_UNKNOWN_SENDING_ANCHORS", default=False)
+
+# -- Personal data ----------------------------------------------------------------------------
+SEALING_KEYS = env.list("SEALING_KEYS")
+MAX_FILE_BYTES = env.int("MAX_FILE_BYTES", default=5 * 1024 * 1024)
+# Which class tells SEP-12 about transactions; SEP-12 itself knows none.
+CUSTOMER_TRANSACTIONS = "sep31.customers.TransactionCustomers"
+CUSTOMER_DECISIONS = env.str("CUSTOMER_DECISIONS", default="sep12.decisions.AcceptAtOnce")
+
+# -- Outbound HTTP ----------------------------------------------------------------------------
+# Lets callbacks and client domains use http and private addresses. For development only.
+ALLOW_INSECURE_URLS = env.bool("ALLOW_INSECURE_URLS", default=False)
+CALLBACK_GIVE_UP_HOURS = env.float("CALLBACK_GIVE_UP_HOURS", default=72.0)
+CALLBACK_FIRST_RETRY_SECONDS = env.float("CALLBACK_FIRST_RETRY_SECONDS", default=2.0)
+
+# -- Payouts ----------------------------------------------------------------------------------
+BANK_URL = env.str("BANK_URL", default="http://127.0.0.1:8002").rstrip("/")
+BANK_API_KEY = env.str("BANK_API_KEY", default="")
+BANK_TIMEOUT_SECONDS = env.float("BANK_TIMEOUT_SECONDS", default=5.0)
+PAYOUT_MAX_TRIES = env.int("PAYOUT_MAX_TRIES", default=5)
+PAYOUT_FIRST_RETRY_SECONDS = env.float("PAYOUT_FIRST_RETRY_SECONDS", default=5.0)
+
+# -- What the anchor offers -------------------------------------------------------------------
+ANCHOR_CONFIG = Path(env.str("ANCHOR_CONFIG", default=str(BASE_DIR / "anchor.toml")))
+ANCHOR: dict[str, Any] = _load_config(ANCHOR_CONFIG)
+
+# -- Logs -------------------------------------------------------------------------------------
+LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "plain": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"},
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
+    "loggers": {
+        # A client's mistake is not an incident.
+        "django.request": {"level": "ERROR"},
+        "django.security.DisallowedHost": {"level": "CRITICAL"},
+        "celery": {"level": "WARNING"},
+    },
+}
+
+# -- The operators' admin ---------------------------------------------------------------------
+UNFOLD = {
+    "SITE_TITLE": "Landfall",
+    "SITE_HEADER": "Landfall",
+    "SHOW_HISTORY": True,
+    "SITE_URL": reverse_lazy("admin:index"),
+}

@@ -1,0 +1,1 @@
+"""Signed status callbacks: an outbox and its delivery."""

@@ -1,0 +1,1 @@
+"""Payouts to receiving clients, attempt by attempt, over rails."""

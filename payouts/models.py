@@ -1,0 +1,100 @@
+"""Payouts: what we owe a receiving client off-chain, and each attempt to deliver it."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import models
+from django.db.models import Q
+
+from kernel.sealed import SealedJSONField
+
+
+class Payout(models.Model):
+    """Money that one receiving client is to get, once.
+
+    `reference` is unique per payment upstairs (the SEP-31 transaction's id), so asking twice for
+    the same payout makes one.
+    """
+
+    class Status(models.TextChoices):
+        DUE = "due", "to be sent at next_try_at"
+        IN_FLIGHT = "in_flight", "an attempt was handed to the rail; outcome not known yet"
+        ACCEPTED = "accepted", "the rail took it and will answer later"
+        DELIVERED = "delivered", "the rail confirmed delivery"
+        REFUSED = "refused", "the rail refused named fields; waiting for better ones"
+        FAILED = "failed", "the rail can't deliver it; waiting for a decision"
+        CANCELLED = "cancelled", "given up for good, nothing was or will be paid"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    reference = models.CharField(max_length=64, unique=True)
+    asset = models.CharField(max_length=80, help_text="SEP-38 name of what is delivered.")
+    amount = models.DecimalField(max_digits=19, decimal_places=7)
+    method = models.CharField(max_length=40, help_text="Funding method; decides the rail.")
+    rail = models.CharField(max_length=40)
+    details = SealedJSONField(help_text="SEP-9 fields that the rail needs: {name: value}.")
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.DUE)
+    refused_fields = models.JSONField(
+        default=dict, help_text="{SEP-9 field: reason in plain words}; names, never values."
+    )
+    message = models.CharField(max_length=300, blank=True)
+    rail_reference = models.CharField(max_length=100, blank=True)
+    tries = models.PositiveIntegerField(default=0)
+    next_try_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    delivered_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["next_try_at"],
+                condition=Q(status__in=["due", "in_flight", "accepted"]),
+                name="payout_due",
+            )
+        ]
+        constraints = [
+            models.CheckConstraint(condition=Q(amount__gt=0), name="payout_amount_positive"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.amount} {self.asset} ({self.reference})"
+
+
+class Attempt(models.Model):
+    """One try at a payout. Its id is the idempotency key that the rail sees.
+
+    The partial unique index is the lock against paying twice: while an attempt may have paid
+    (claimed, unknown, accepted) or has paid (delivered), no other attempt can exist.
+    """
+
+    class Status(models.TextChoices):
+        CLAIMED = "claimed", "stored; about to be sent, or sent without an answer yet"
+        ACCEPTED = "accepted", "the rail took it"
+        DELIVERED = "delivered", "the rail paid"
+        REFUSED = "refused", "the rail refused named fields; nothing was paid"
+        FAILED = "failed", "the rail did not pay"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    payout = models.ForeignKey(Payout, on_delete=models.PROTECT, related_name="attempts")
+    number = models.PositiveIntegerField()
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.CLAIMED)
+    details = SealedJSONField(help_text="What was sent: a copy, since the payout's may change.")
+    rail_reference = models.CharField(max_length=100, blank=True)
+    message = models.CharField(max_length=300, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["number"]
+        constraints = [
+            models.UniqueConstraint(fields=["payout", "number"], name="attempt_number_once"),
+            models.UniqueConstraint(
+                fields=["payout"],
+                condition=Q(status__in=["claimed", "accepted", "delivered"]),
+                name="attempt_one_that_may_have_paid",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"attempt {self.number} of {self.payout_id}"

@@ -1,0 +1,1 @@
+"""One file a rail, behind the protocol in base.py."""

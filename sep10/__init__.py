@@ -1,0 +1,1 @@
+"""SEP-10: sending anchors, challenges, tokens."""

@@ -1,0 +1,1 @@
+"""SEP-12: customers, their fields and decisions on them."""

@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class Sep12Config(AppConfig):
+    name = "sep12"
+    default_auto_field = "django.db.models.BigAutoField"

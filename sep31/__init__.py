@@ -1,0 +1,1 @@
+"""SEP-31: transactions, their state machine, refunds and API."""

@@ -1,0 +1,1 @@
+"""SEP-38: prices, firm quotes and where rates come from."""

@@ -1,0 +1,1 @@
+"""All contact with the Stellar network: watching, signing, submitting."""
