@@ -5,14 +5,12 @@ start what is wrong and how to mend it.
 
 from __future__ import annotations
 
-import os
 import re
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import environ
-from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse_lazy
 
 env = environ.Env()
@@ -21,15 +19,20 @@ if env.bool("READ_DOT_ENV", default=True):
     environ.Env.read_env(BASE_DIR / ".env")
 
 
-def _load_config(path: Path) -> dict[str, Any]:
-    def substitute(match: re.Match[str]) -> str:
-        name = match.group(1)
-        if name not in os.environ:
-            raise ImproperlyConfigured(f"{path} names ${{{name}}}, which the environment lacks")
-        # Inside a TOML string: neither a quote nor a backslash may end it.
-        return os.environ[name].replace("\\", "\\\\").replace('"', '\\"')
+def _substitute(value: Any) -> Any:
+    """Replace `${NAME}` in every string of a parsed TOML document by the environment's NAME."""
+    if isinstance(value, dict):
+        return {_substitute(key): _substitute(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_substitute(item) for item in value]
+    if isinstance(value, str):
+        return re.sub(r"\$\{([A-Z0-9_]+)\}", lambda match: env.str(match.group(1)), value)
+    return value
 
-    return tomllib.loads(re.sub(r"\$\{([A-Z0-9_]+)\}", substitute, path.read_text()))
+
+def _load_config(path: Path) -> dict[str, Any]:
+    config: dict[str, Any] = _substitute(tomllib.loads(path.read_text()))
+    return config
 
 
 # -- Django -----------------------------------------------------------------------------------
