@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import logging
 import random
@@ -15,16 +16,24 @@ from django.db import transaction
 from django.utils import timezone
 from rest_framework.utils.encoders import JSONEncoder
 
-from callbacks import signature, targets
+from callbacks import signature
 from callbacks.models import Callback
 from callbacks.signals import callback_queued
 from kernel.announce import announce
 from kernel.errors import BadRequest, NotFound
-from kernel.http import OutboundFailed, OutboundRefused, safe_post
+from kernel.http import (
+    OutboundFailed,
+    OutboundRefused,
+    OutboundUrl,
+    is_public,
+    parse_outbound_url,
+    safe_post,
+)
 from kernel.keys import signing_keypair
 
 logger = logging.getLogger(__name__)
 
+MAX_URL_LENGTH = 2000
 POST_SECONDS = 10.0
 # A claim outlasts its POST by far: only a worker that died lets it lapse.
 CLAIM = timedelta(seconds=60)
@@ -65,9 +74,34 @@ def check_callback_url(url: object, sending_anchor_hosts: list[str]) -> str:
 
     `sending_anchor_hosts` is `SendingAnchor.allowed_callback_hosts`; empty: any public host.
     """
-    return targets.check_url(
-        url, allowed_hosts=sending_anchor_hosts, insecure=settings.ALLOW_INSECURE_URLS
-    )
+    if not isinstance(url, str) or not url:
+        raise BadRequest("url must be text, for example https://sendinganchor.com/callback")
+    try:
+        parsed = parse_outbound_url(url)
+    except OutboundRefused as refusal:
+        raise BadRequest(f"url can't be used: {refusal}") from refusal
+    if not settings.ALLOW_INSECURE_URLS and not _may_be_public(parsed.host):
+        raise BadRequest("url must name a public host")
+    allowed = {host.strip().lower() for host in sending_anchor_hosts}
+    if allowed and parsed.host not in allowed:
+        raise BadRequest("url must name one of the hosts agreed with you for callbacks")
+    normal = _write_url(parsed)
+    if len(normal) > MAX_URL_LENGTH:
+        raise BadRequest(f"url must be at most {MAX_URL_LENGTH} characters long")
+    return normal
+
+
+def _may_be_public(host: str) -> bool:
+    """A first look, for an early error; each delivery looks at what the name resolves to."""
+    try:
+        return is_public(ipaddress.ip_address(host))
+    except ValueError:
+        return "." in host
+
+
+def _write_url(url: OutboundUrl) -> str:
+    host = f"[{url.host}]" if ":" in url.host else url.host
+    return f"{url.scheme}://{signature.host_of(f'{url.scheme}://{host}:{url.port}')}{url.target}"
 
 
 def queue_callback(*, stream: str, url: str, body: dict[str, object]) -> Callback:
@@ -194,10 +228,10 @@ def _claim(callback: Callback, now: datetime) -> Claim:
 
 
 def _post(claim: Claim) -> Answer:
-    headers = {"Content-Type": "application/json"} | signature.sign(
-        signing_keypair(), timestamp=int(time.time()), url=claim.url, body=claim.body
-    )
     try:
+        headers = {"Content-Type": "application/json"} | signature.sign(
+            signing_keypair(), timestamp=int(time.time()), url=claim.url, body=claim.body
+        )
         answer = safe_post(
             claim.url,
             body=claim.body,

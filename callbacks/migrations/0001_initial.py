@@ -4,34 +4,113 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Callback',
+            name="Callback",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('stream', models.CharField(help_text='What it is about; its order is kept.', max_length=80)),
-                ('url', models.CharField(max_length=2000)),
-                ('host', models.CharField(help_text='Of the URL, with the port if it is not 443.', max_length=260)),
-                ('body', models.TextField(help_text='The JSON that is posted, byte for byte.')),
-                ('status', models.CharField(choices=[('pending', 'to be delivered at next_try_at'), ('delivered', 'answered with 2xx'), ('given_up', 'not delivered in the time allowed; an operator may resend it')], default='pending', max_length=10)),
-                ('tries', models.PositiveIntegerField(default=0, help_text='Claims so far; an answer counts only for the latest one.')),
-                ('unanswered', models.PositiveIntegerField(default=0, help_text='Tries in a row that got no HTTP answer at all.')),
-                ('next_try_at', models.DateTimeField()),
-                ('give_up_at', models.DateTimeField(blank=True, help_text='Set by the first try; after it, no more tries.', null=True)),
-                ('last_status', models.PositiveSmallIntegerField(blank=True, help_text='HTTP status of the last answer.', null=True)),
-                ('last_error', models.CharField(blank=True, max_length=200)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('delivered_at', models.DateTimeField(blank=True, null=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "stream",
+                    models.CharField(
+                        help_text="What it is about; its order is kept.", max_length=80
+                    ),
+                ),
+                ("url", models.CharField(max_length=2000)),
+                (
+                    "host",
+                    models.CharField(
+                        help_text="Of the URL, with the port if it is not 443.", max_length=260
+                    ),
+                ),
+                ("body", models.TextField(help_text="The JSON that is posted, byte for byte.")),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("pending", "to be delivered at next_try_at"),
+                            ("delivered", "answered with 2xx"),
+                            (
+                                "given_up",
+                                "not delivered in the time allowed; an operator may resend it",
+                            ),
+                        ],
+                        default="pending",
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "tries",
+                    models.PositiveIntegerField(
+                        default=0,
+                        help_text="Claims so far; an answer counts only for the latest one.",
+                    ),
+                ),
+                (
+                    "unanswered",
+                    models.PositiveIntegerField(
+                        default=0, help_text="Tries in a row that got no HTTP answer at all."
+                    ),
+                ),
+                ("next_try_at", models.DateTimeField()),
+                (
+                    "give_up_at",
+                    models.DateTimeField(
+                        blank=True,
+                        help_text="Set by the first try; after it, no more tries.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "last_status",
+                    models.PositiveSmallIntegerField(
+                        blank=True, help_text="HTTP status of the last answer.", null=True
+                    ),
+                ),
+                ("last_error", models.CharField(blank=True, max_length=200)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("delivered_at", models.DateTimeField(blank=True, null=True)),
             ],
             options={
-                'indexes': [models.Index(condition=models.Q(('status', 'pending')), fields=['host', 'next_try_at'], name='callback_host_due'), models.Index(condition=models.Q(('status', 'pending')), fields=['stream', 'id'], name='callback_pending'), models.Index(fields=['stream', 'id'], name='callback_stream'), models.Index(condition=models.Q(('status', 'pending'), ('unanswered__gt', 0)), fields=['host'], name='callback_unreachable')],
-                'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('delivered_at__isnull', False), ('status', 'delivered')), models.Q(models.Q(('status', 'delivered'), _negated=True), ('delivered_at__isnull', True)), _connector='OR'), name='callback_delivered_at')],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("status", "pending")),
+                        fields=["host", "next_try_at"],
+                        name="callback_host_due",
+                    ),
+                    models.Index(
+                        condition=models.Q(("status", "pending")),
+                        fields=["stream", "id"],
+                        name="callback_pending",
+                    ),
+                    models.Index(fields=["stream", "id"], name="callback_stream"),
+                    models.Index(
+                        condition=models.Q(("status", "pending"), ("unanswered__gt", 0)),
+                        fields=["host"],
+                        name="callback_unreachable",
+                    ),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("delivered_at__isnull", False), ("status", "delivered")),
+                            models.Q(
+                                models.Q(("status", "delivered"), _negated=True),
+                                ("delivered_at__isnull", True),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="callback_delivered_at",
+                    )
+                ],
             },
         ),
     ]
