@@ -211,7 +211,7 @@ def _connection(url: OutboundUrl, addresses: list[Address], timeout: float) -> H
         )
     else:
         connection = _PinnedHTTPConnection(url.host, url.port, timeout=timeout)
-    connection.addresses = addresses  # type: ignore[attr-defined]
+    connection.addresses = addresses
     return connection
 
 

@@ -11,6 +11,20 @@ from django.conf import settings
 
 from kernel.assets import AssetName, parse_asset_name
 
+# Keys of an [[assets]] entry that stellar.toml repeats, and SEP-1's [[CURRENCIES]] name of each.
+CURRENCY_FIELDS = {
+    "name": "name",
+    "description": "desc",
+    "status": "status",
+    "display_decimals": "display_decimals",
+    "conditions": "conditions",
+    "image": "image",
+    "is_asset_anchored": "is_asset_anchored",
+    "anchor_asset_type": "anchor_asset_type",
+    "anchor_asset": "anchor_asset",
+    "redemption_instructions": "redemption_instructions",
+}
+
 
 @dataclass(frozen=True)
 class PaymentPolicy:
@@ -19,6 +33,7 @@ class PaymentPolicy:
     underpaid: str = "refund"
     overpaid: str = "refund"
     late: str = "refund"
+    not_as_agreed: str = "refund"  # wrong asset, paid twice, or not payable (any more)
     undeliverable: str = "refund"
     refund_fee: Decimal = Decimal(0)
 
@@ -69,11 +84,7 @@ def _read_asset(entry: dict[str, Any]) -> ReceivedAsset:
         receiver_types=tuple(entry.get("receiver_types", ())),
         payment_deadline_seconds=int(entry.get("payment_deadline_seconds", 86400)),
         policy=PaymentPolicy(**policy),
-        toml={
-            key: entry[key]
-            for key in ("name", "description", "anchor_asset", "conditions", "image", "status")
-            if key in entry
-        },
+        toml={field: entry[key] for key, field in CURRENCY_FIELDS.items() if key in entry},
         fields=entry.get("fields", {}),
     )
 

@@ -1,3 +1,7 @@
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from sep1.views import StellarTomlView
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path(".well-known/stellar.toml", StellarTomlView.as_view())
+]

@@ -1,3 +1,5 @@
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from sep10.views import AuthView
+
+urlpatterns: list[URLPattern | URLResolver] = [path("auth", AuthView.as_view())]

@@ -2,11 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
-from kernel.api import ApiView
+from django.conf import settings
+from rest_framework.parsers import FormParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from kernel.api import ApiView, ExactJSONParser, require_text
 from kernel.errors import ApiError, Unauthenticated
+from sep10 import services
 from sep10.authentication import BearerAuthentication
+from sep10.challenge import MAX_CHALLENGE_LENGTH
+
+# Neither a challenge nor a token is anyone else's to keep.
+_NO_STORE = {"Cache-Control": "no-store"}
+
+
+class AuthView(ApiView):
+    """SEP-10's WEB_AUTH_ENDPOINT."""
+
+    parser_classes = [ExactJSONParser, FormParser]
+
+    def get(self, request: Request) -> Response:
+        """SEP-10, "Challenge"."""
+        query = request.query_params.dict()
+        account = require_text(query, "account")
+        assert account is not None
+        challenge = services.create_challenge(
+            account=account,
+            memo=require_text(query, "memo", required=False),
+            home_domain=require_text(query, "home_domain", required=False),
+            client_domain=require_text(query, "client_domain", required=False),
+        )
+        body = {"transaction": challenge, "network_passphrase": settings.NETWORK_PASSPHRASE}
+        return Response(body, headers=_NO_STORE)
+
+    def post(self, request: Request) -> Response:
+        """SEP-10, "Token"."""
+        # Both parsers give a dict, which the stubs can't know.
+        data = cast(dict[str, Any], request.data)
+        xdr = require_text(data, "transaction", max_length=MAX_CHALLENGE_LENGTH)
+        assert xdr is not None
+        return Response({"token": services.redeem_challenge(xdr)}, headers=_NO_STORE)
 
 
 class AuthenticatedView(ApiView):
