@@ -1,11 +1,28 @@
-"""The Celery app: `celery -A anchor worker`, `celery -A anchor beat`."""
+"""The Celery app: `celery -A anchor worker`, `celery -A anchor beat`.
+
+The beat schedule in the settings keeps the money moving; other messages only make it sooner.
+"""
+
+from __future__ import annotations
 
 import os
+from typing import Any
 
 from celery import Celery
+from celery.signals import setup_logging
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "anchor.settings")
 
 app = Celery("landfall")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@setup_logging.connect
+def _keep_our_logging(**kwargs: Any) -> None:
+    """Celery would otherwise install its own handlers beside those of the settings."""
+    from logging.config import dictConfig
+
+    from django.conf import settings
+
+    dictConfig(settings.LOGGING)

@@ -162,6 +162,22 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_TIMEZONE = "UTC"
 SWEEP_SECONDS = env.float("SWEEP_SECONDS", default=5.0)
+# Each message expires before its successor comes, so a worker that was away finds no pile.
+CELERY_BEAT_SCHEDULE = {
+    name: {
+        "task": name,
+        "schedule": seconds,
+        "options": {"expires": seconds},
+    }
+    for name, seconds in {
+        "stellar.tasks.watch_accounts": SWEEP_SECONDS,
+        "sep31.tasks.sweep_transactions": SWEEP_SECONDS,
+        "payouts.tasks.send_due_payouts": SWEEP_SECONDS,
+        "stellar.tasks.submit_outgoing_payments": SWEEP_SECONDS,
+        "callbacks.tasks.deliver_due_callbacks": SWEEP_SECONDS,
+        "sep10.tasks.purge_used_challenges": 3600.0,
+    }.items()
+}
 
 # -- DRF --------------------------------------------------------------------------------------
 REST_FRAMEWORK = {

@@ -1,0 +1,351 @@
+"""POST /transactions: read the request, hold it against what we offer, write the transaction."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import secrets
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import Sum
+from django.utils import timezone
+from sep12.services import assess_customers, get_owned_customer
+from sep38.services import get_owned_quote, price_now
+
+from kernel.api import require_text
+from kernel.assets import AssetName, parse_asset_name
+from kernel.errors import BadRequest, NotFound
+from kernel.money import format_amount, parse_amount
+from sep1.assets import ReceivedAsset, find_received_asset
+from sep10.authentication import Caller
+from sep10.models import SendingAnchor
+from sep12.models import Customer
+from sep31.amounts import split_one_to_one
+from sep31.machine import Reason, Status
+from sep31.models import Event, Transaction
+from sep38.models import Quote
+
+MEMO_TRIES = 5
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Request:
+    """A well-formed POST /transactions; nothing in it was checked against our tables yet."""
+
+    asset: ReceivedAsset
+    amount: Decimal
+    destination: AssetName | None
+    quote_id: str | None
+    sender_id: str | None
+    receiver_id: str | None
+    funding_method: str
+    refund_memo_type: str
+    refund_memo: str
+    lang: str
+    fields: dict[str, str]
+
+
+def read_request(data: dict[str, Any]) -> Request:
+    """SEP-31, POST Transactions, Request Parameters. Raises `BadRequest` naming the field."""
+    code = require_text(data, "asset_code", max_length=12)
+    issuer = require_text(data, "asset_issuer", max_length=56, required=False)
+    asset = find_received_asset(str(code), issuer)
+    if asset is None:
+        raise BadRequest("asset_code and asset_issuer must name an asset listed in GET /info")
+    if "amount" not in data:
+        raise BadRequest("amount is required")
+    amount = parse_amount(data["amount"], field="amount")
+    _check_limits(amount, asset)
+    memo_type, memo = _read_refund_memo(data)
+    return Request(
+        asset=asset,
+        amount=amount,
+        destination=_read_destination(data),
+        quote_id=require_text(data, "quote_id", max_length=36, required=False),
+        sender_id=require_text(data, "sender_id", max_length=36, required=False),
+        receiver_id=require_text(data, "receiver_id", max_length=36, required=False),
+        funding_method=_read_funding_method(data, asset),
+        refund_memo_type=memo_type,
+        refund_memo=memo,
+        lang=require_text(data, "lang", max_length=10, required=False) or "en",
+        fields=read_fields(data, asset),
+    )
+
+
+def _check_limits(amount: Decimal, asset: ReceivedAsset) -> None:
+    if asset.min_amount is not None and amount < asset.min_amount:
+        raise BadRequest(f"amount must be at least {format_amount(asset.min_amount)}")
+    if asset.max_amount is not None and amount > asset.max_amount:
+        raise BadRequest(f"amount must be at most {format_amount(asset.max_amount)}")
+
+
+def _read_destination(data: dict[str, Any]) -> AssetName | None:
+    text = require_text(data, "destination_asset", max_length=80, required=False)
+    if text is None:
+        return None
+    try:
+        return parse_asset_name(text)
+    except ValueError as error:
+        raise BadRequest(f"destination_asset is not valid: {error}") from error
+
+
+def _read_funding_method(data: dict[str, Any], asset: ReceivedAsset) -> str:
+    method = require_text(data, "funding_method", max_length=40, required=False)
+    if method is None:
+        # Required since SEP-31 3.1; clients of 3.0 do not send it, and one choice is no choice.
+        return asset.funding_methods[0]
+    if method not in asset.funding_methods:
+        raise BadRequest(f"funding_method must be one of: {', '.join(asset.funding_methods)}")
+    return method
+
+
+def _read_refund_memo(data: dict[str, Any]) -> tuple[str, str]:
+    """(type, memo) with a hash in hex, as the ledger's memos are stored; ("", "") if absent."""
+    memo = data.get("refund_memo")
+    memo_type = require_text(data, "refund_memo_type", max_length=4, required=False)
+    if memo in (None, "") and memo_type is None:
+        return "", ""
+    if memo in (None, "") or memo_type is None:
+        raise BadRequest("refund_memo and refund_memo_type must be given together")
+    if memo_type == "id":
+        return "id", _read_id_memo(memo)
+    text = require_text(data, "refund_memo", max_length=64)
+    assert text is not None
+    if memo_type == "text":
+        if len(text.encode()) > 28:
+            raise BadRequest("refund_memo of type text must be at most 28 bytes long")
+        return "text", text
+    if memo_type == "hash":
+        return "hash", _read_hash_memo(text)
+    raise BadRequest("refund_memo_type must be id, text or hash")
+
+
+def _read_id_memo(memo: object) -> str:
+    text = str(memo) if isinstance(memo, str | int) and not isinstance(memo, bool) else ""
+    if not (text.isascii() and text.isdigit() and len(text) <= 20 and int(text) < 2**64):
+        raise BadRequest("refund_memo of type id must be a whole number below 2^64")
+    return str(int(text))
+
+
+def _read_hash_memo(text: str) -> str:
+    try:
+        raw = bytes.fromhex(text) if len(text) == 64 else base64.b64decode(text, validate=True)
+    except (ValueError, binascii.Error):
+        raw = b""
+    if len(raw) != 32:
+        raise BadRequest("refund_memo of type hash must be 32 bytes in base64 or hex")
+    return raw.hex()
+
+
+def read_fields(data: dict[str, Any], asset: ReceivedAsset) -> dict[str, str]:
+    """The deprecated `fields.transaction`: known names only, all required ones there.
+
+    Raises `BadRequest`; for missing ones with SEP-31's `transaction_info_needed` body.
+    """
+    given = data.get("fields") or {}
+    values = given.get("transaction") or {} if isinstance(given, dict) else None
+    if not isinstance(values, dict):
+        raise BadRequest('fields must be an object like {"transaction": {"name": "value"}}')
+    texts = {
+        name: str(require_text(values, name, max_length=500))
+        for name in values
+        if name in asset.fields
+    }
+    missing = {
+        name: about
+        for name, about in asset.fields.items()
+        if name not in texts and not about.get("optional", False)
+    }
+    if missing:
+        raise BadRequest("transaction_info_needed", extra={"fields": {"transaction": missing}})
+    for name, text in texts.items():
+        choices = asset.fields[name].get("choices")
+        if choices and text not in choices:
+            raise BadRequest(f"fields.transaction.{name} must be one of: {', '.join(choices)}")
+    return texts
+
+
+def create_transaction(caller: Caller, request: Request) -> Transaction:
+    """Create a transaction (SEP-31, POST Transactions) and return it as it was written.
+
+    Ready to be paid (`pending_sender`) if both customers are accepted; `pending_receiver`, with
+    the memo kept back, while one is not registered yet or still being checked.
+
+    Raises `BadRequest`, with SEP-31's `customer_info_needed` body where a customer named in the
+    request lacks something.
+    """
+    now = timezone.now()
+    _check_may_send(caller.sending_anchor, request)
+    quote = _redeemable_quote(caller, request, now)
+    row = Transaction(
+        sending_anchor=caller.sending_anchor,
+        account=caller.account,
+        amount_in=request.amount,
+        amount_in_asset=str(request.asset.name),
+        quote=quote,
+        funding_method=request.funding_method,
+        fields=request.fields,
+        lang=request.lang,
+        refund_memo_type=request.refund_memo_type,
+        refund_memo=request.refund_memo,
+        stellar_account=settings.DISTRIBUTION_ACCOUNT,
+        memo_type=request.asset.memo_type,
+        deadline=quote.expires_at
+        if quote
+        else now + timedelta(seconds=request.asset.payment_deadline_seconds),
+        look_at=now,
+        started_at=now,
+        updated_at=now,
+    )
+    _set_amounts(row, request, quote)
+    ready = _set_customers(row, caller, request)
+    row.status = Status.PENDING_SENDER if ready else Status.PENDING_RECEIVER
+    row.reason = Reason.CREATED_READY if ready else Reason.CREATED_CHECKING
+    row.ready_at = now if ready else None
+    # Checks that were outstanding are looked at soon; a payment wakes the rest.
+    row.look_at = min(now + timedelta(minutes=10), row.deadline) if ready else now
+    with transaction.atomic():
+        _check_daily_limit(caller.sending_anchor, request, now)
+        _insert_with_memo(row)
+        Event.objects.create(
+            transaction=row, to_status=row.status, reason=row.reason, actor=caller.account, at=now
+        )
+    return row
+
+
+def _check_may_send(anchor: SendingAnchor, request: Request) -> None:
+    if anchor.allowed_assets and str(request.asset.name) not in anchor.allowed_assets:
+        raise BadRequest("asset_code names an asset that was not agreed with you")
+    limit = anchor.max_transaction_amount
+    if limit is not None and request.amount > limit:
+        raise BadRequest(f"amount must be at most {format_amount(limit)}, as agreed with you")
+
+
+def _check_daily_limit(anchor: SendingAnchor, request: Request, now: datetime) -> None:
+    """The sum of a sliding day, expired transactions left out. Locks the sending anchor, so that
+    two requests at once can't both fit under the limit."""
+    if anchor.max_daily_amount is None:
+        return
+    SendingAnchor.objects.lock_for_limits(anchor.pk)
+    spent = (
+        Transaction.objects.filter(
+            sending_anchor=anchor,
+            amount_in_asset=str(request.asset.name),
+            started_at__gt=now - DAY,
+        )
+        .exclude(status=Status.EXPIRED)
+        .aggregate(total=Sum("amount_in"))["total"]
+    ) or Decimal(0)
+    left = max(anchor.max_daily_amount - spent, Decimal(0))
+    if request.amount > left:
+        raise BadRequest(
+            "amount is over the daily limit agreed with you; of the last 24 hours "
+            f"{format_amount(left)} is left"
+        )
+
+
+def _redeemable_quote(caller: Caller, request: Request, now: datetime) -> Quote | None:
+    """The firm quote that the request redeems, which must say the same as the request."""
+    if request.quote_id is None:
+        if request.asset.quotes_required:
+            raise BadRequest("quote_id is required for this asset; see POST /quote (SEP-38)")
+        return None
+    quote = get_owned_quote(caller, request.quote_id)
+    if quote.expires_at <= now:
+        raise BadRequest("quote_id names a quote that has expired")
+    if quote.context != "sep31":
+        raise BadRequest("quote_id names a quote that was not made for SEP-31")
+    if quote.sell_asset != str(request.asset.name):
+        raise BadRequest("asset_code and asset_issuer must be the quote's sell_asset")
+    if quote.sell_amount != request.amount:
+        raise BadRequest("amount must be the quote's sell_amount")
+    if request.destination is not None and str(request.destination) != quote.buy_asset:
+        raise BadRequest("destination_asset must be the quote's buy_asset")
+    if quote.buy_delivery_method and quote.buy_delivery_method != request.funding_method:
+        raise BadRequest("funding_method must be the quote's buy_delivery_method")
+    return quote
+
+
+def _set_amounts(row: Transaction, request: Request, quote: Quote | None) -> None:
+    if quote is not None:
+        row.amount_out, row.amount_out_asset = quote.buy_amount, quote.buy_asset
+        row.amount_fee, row.fee_details = quote.fee_total, quote.fee
+        return
+    destination = request.destination
+    if destination is None or destination == request.asset.counterpart:
+        amounts = split_one_to_one(request.amount, request.asset)
+        row.amount_out, row.amount_out_asset = amounts.amount_out, str(request.asset.counterpart)
+        row.amount_fee, row.fee_details = amounts.fee, amounts.fee_details
+        return
+    # Priced when the money arrives; asked for now only to refuse at once what we can't deliver.
+    price_now(
+        request.asset.name,
+        destination,
+        sell_amount=request.amount,
+        delivery_method=request.funding_method,
+    )
+    row.amount_out_asset, row.names_destination = str(destination), True
+
+
+def _set_customers(row: Transaction, caller: Caller, request: Request) -> bool:
+    """Put the customers on the transaction; whether all that we must know is known."""
+    asset = request.asset
+    row.sender_type = asset.sender_types[0] if asset.sender_types else ""
+    row.receiver_type = asset.receiver_types[0] if asset.receiver_types else ""
+    if request.sender_id:
+        row.sender = _get_customer(caller, request.sender_id, "sender_id")
+    if request.receiver_id:
+        row.receiver = _get_customer(caller, request.receiver_id, "receiver_id")
+    wanted = [(row.sender_id, row.sender_type), (row.receiver_id, row.receiver_type)]
+    pairs = [(customer_id, kind) for customer_id, kind in wanted if kind]
+    known = [(customer_id, kind) for customer_id, kind in pairs if customer_id is not None]
+    assessments = assess_customers(known)
+    for pair in known:
+        if assessments[pair].status == "NEEDS_INFO":
+            raise BadRequest("customer_info_needed", extra={"type": pair[1]})
+        if assessments[pair].status == "REJECTED":
+            raise BadRequest(f"We can't serve the customer given as {pair[1]}")
+    return len(known) == len(pairs) and all(
+        assessment.status == "ACCEPTED" for assessment in assessments.values()
+    )
+
+
+def _get_customer(caller: Caller, customer_id: str, field: str) -> Customer:
+    try:
+        uuid.UUID(customer_id)
+        return get_owned_customer(caller, customer_id)
+    except (ValueError, NotFound) as error:
+        raise BadRequest(f"{field} must be the id of a customer that you registered") from error
+
+
+def _insert_with_memo(row: Transaction) -> None:
+    """Insert under a memo that was never used; the unique constraint is the referee."""
+    for _ in range(MEMO_TRIES):
+        row.memo = _new_memo(row.memo_type)
+        try:
+            with transaction.atomic():
+                row.save(force_insert=True)
+            return
+        except IntegrityError as error:
+            if "quote" in str(error):
+                raise BadRequest("quote_id names a quote that was already used") from error
+            if "transaction_memo_once" not in str(error):
+                raise
+    raise RuntimeError("no free memo found")
+
+
+def _new_memo(memo_type: str) -> str:
+    """A random memo, so that nobody can guess that of another transaction. 63 bits, because some
+    wallets read an id as a signed number."""
+    if memo_type == "hash":
+        return secrets.token_hex(32)
+    if memo_type == "text":
+        return secrets.token_urlsafe(20)[:28]
+    return str(secrets.randbelow(2**63 - 1) + 1)

@@ -1,0 +1,273 @@
+"""SEP-31 transactions and all that happened to them.
+
+Nothing here is ever deleted. `Event` is append-only, which a database trigger enforces.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from datetime import datetime
+
+from django.db import models
+from django.db.models import F, Q
+
+from kernel.sealed import SealedJSONField
+from payouts.models import Payout
+from sep10.models import SendingAnchor
+from sep12.models import Customer
+from sep31.machine import OPEN, Reason, Status
+from sep38.models import Quote
+from stellar.models import OutgoingPayment, ReceivedPayment
+
+MEMO_TYPES = ["id", "text", "hash"]
+
+
+class TransactionQuerySet(models.QuerySet["Transaction"]):
+    def lock_for_change(self, ids: Iterable[uuid.UUID]) -> list[Transaction]:
+        """Lock these transactions, in primary-key order, for the rest of the database transaction.
+
+        Whoever changes a transaction, or relies on its not changing, comes through here first and
+        locks customers, payouts and outgoing payments only afterwards: one order, no deadlock.
+        """
+        return list(
+            self.filter(pk__in=list(ids))
+            .order_by("pk")
+            .select_for_update(of=("self",))
+            .select_related("quote", "payout")
+        )
+
+    def lock_due(self, now: datetime, limit: int) -> list[Transaction]:
+        """Lock open transactions whose turn has come, passing over those that another worker has.
+
+        The order is by due time and not by key, which is safe only because SKIP LOCKED never waits.
+        """
+        return list(
+            self.filter(status__in=OPEN, look_at__lte=now)
+            .order_by("look_at")
+            .select_for_update(of=("self",), skip_locked=True)
+            .select_related("quote", "payout")[:limit]
+        )
+
+    def waiting_for(self, customer_id: uuid.UUID, limit: int = 500) -> list[uuid.UUID]:
+        """Ids of open transactions that a change of this customer may move on."""
+        return list(
+            self.filter(
+                Q(sender=customer_id) | Q(receiver=customer_id),
+                status__in=[
+                    Status.PENDING_RECEIVER,
+                    Status.PENDING_CUSTOMER_INFO_UPDATE,
+                    Status.PENDING_TRANSACTION_INFO_UPDATE,
+                ],
+            ).values_list("pk", flat=True)[:limit]
+        )
+
+
+class Transaction(models.Model):
+    """One cross-border payment (SEP-31, `GET /transactions/:id`).
+
+    `amount_in` is what was agreed and never changes; what arrived stands in the receipts.
+    The memo is assigned at creation and shown from `ready_at` on. `look_at` is when the sweep
+    looks at an open transaction again, even if every announcement got lost.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    sending_anchor = models.ForeignKey(SendingAnchor, on_delete=models.PROTECT)
+    account = models.CharField(max_length=56, help_text="Who created it (G...).")
+    status = models.CharField(max_length=32, choices=[(s.value, s.value) for s in Status])
+    reason = models.CharField(max_length=40, choices=[(r.value, r.value) for r in Reason])
+    recover_to = models.CharField(
+        max_length=32, blank=True, help_text="Where an operator's retry takes it back from error."
+    )
+    amount_in = models.DecimalField(max_digits=19, decimal_places=7)
+    amount_in_asset = models.CharField(max_length=80)
+    amount_out = models.DecimalField(max_digits=19, decimal_places=7, null=True, blank=True)
+    amount_out_asset = models.CharField(max_length=80)
+    amount_fee = models.DecimalField(
+        max_digits=19, decimal_places=7, null=True, blank=True, help_text="In amount_in_asset."
+    )
+    fee_details = models.JSONField(null=True, blank=True)
+    names_destination = models.BooleanField(
+        default=False, help_text="destination_asset was named without a firm quote."
+    )
+    quote = models.OneToOneField(Quote, on_delete=models.PROTECT, null=True, blank=True)
+    funding_method = models.CharField(max_length=40)
+    sender = models.ForeignKey(
+        Customer, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    receiver = models.ForeignKey(
+        Customer, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    sender_type = models.CharField(max_length=60, blank=True)
+    receiver_type = models.CharField(max_length=60, blank=True)
+    fields = SealedJSONField(default=dict, help_text="Deprecated per-transaction fields.")
+    required_info_updates = models.JSONField(
+        default=dict, help_text="{transaction field: reason}; names, never values."
+    )
+    lang = models.CharField(max_length=10, default="en")
+    refund_memo_type = models.CharField(max_length=4, blank=True)
+    refund_memo = models.CharField(max_length=64, blank=True)
+    stellar_account = models.CharField(max_length=56)
+    memo_type = models.CharField(max_length=4)
+    memo = models.CharField(max_length=64)
+    ready_at = models.DateTimeField(null=True, blank=True)
+    deadline = models.DateTimeField(help_text="By the ledger's clock; a payment at it is late.")
+    callback_url = models.CharField(max_length=2000, blank=True)
+    payout = models.OneToOneField(
+        Payout, on_delete=models.PROTECT, null=True, blank=True, related_name="transaction"
+    )
+    operator_request = models.CharField(max_length=10, blank=True)
+    operator = models.CharField(max_length=150, blank=True)
+    look_at = models.DateTimeField()
+    started_at = models.DateTimeField()
+    updated_at = models.DateTimeField(help_text="When it reached its present status.")
+    completed_at = models.DateTimeField(null=True, blank=True)
+
+    objects = TransactionQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["look_at"], condition=Q(status__in=OPEN), name="transaction_due"),
+            models.Index(fields=["sending_anchor", "-started_at"], name="transaction_by_anchor"),
+            models.Index(fields=["status", "-started_at"], name="transaction_by_status"),
+        ]
+        constraints = [
+            # Payments are matched by memo alone, so a memo means one transaction, for ever.
+            models.UniqueConstraint(
+                fields=["stellar_account", "memo_type", "memo"], name="transaction_memo_once"
+            ),
+            models.CheckConstraint(condition=Q(amount_in__gt=0), name="transaction_amount_in"),
+            models.CheckConstraint(
+                condition=Q(amount_out__isnull=True) | Q(amount_out__gt=0),
+                name="transaction_amount_out",
+            ),
+            models.CheckConstraint(
+                condition=Q(amount_fee__isnull=True)
+                | (Q(amount_fee__gte=0) & Q(amount_fee__lt=F("amount_in"))),
+                name="transaction_amount_fee",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status=Status.COMPLETED) | Q(payout__isnull=False),
+                name="transaction_completed_has_payout",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class Event(models.Model):
+    """One change of a transaction, or a note on something that happened to it.
+
+    What operators see as its timeline. Append-only.
+    """
+
+    transaction = models.ForeignKey(Transaction, on_delete=models.PROTECT, related_name="events")
+    from_status = models.CharField(max_length=32, blank=True)
+    to_status = models.CharField(max_length=32)
+    reason = models.CharField(max_length=40, choices=[(r.value, r.value) for r in Reason])
+    actor = models.CharField(max_length=150, default="landfall")
+    at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return f"{self.from_status or '(new)'} → {self.to_status}: {self.reason}"
+
+
+class Receipt(models.Model):
+    """What we made of one received payment: each gets exactly one.
+
+    `credited` went to its transaction; the rest is either being refunded or in the operators'
+    inbox. Uncredited money never reaches a receiving client.
+    """
+
+    class Outcome(models.TextChoices):
+        AGREED = "agreed", "as agreed"
+        OVERPAID = "overpaid", "more than agreed; the agreed part was credited"
+        UNDERPAID = "underpaid", "less than agreed"
+        LATE = "late", "after the deadline"
+        WRONG_ASSET = "wrong_asset", "another asset than agreed"
+        SECOND_PAYMENT = "second_payment", "the transaction was paid already"
+        NOT_READY = "not_ready", "the transaction could not be paid (yet, or any more)"
+        UNKNOWN_MEMO = "unknown_memo", "no transaction has its memo"
+
+    class Rest(models.TextChoices):
+        NONE = "none", "all of it was credited"
+        REFUND = "refund", "the uncredited part is sent back"
+        INBOX = "inbox", "an operator decides on the uncredited part"
+        KEPT = "kept", "an operator kept the uncredited part (for example our own funding)"
+
+    payment = models.OneToOneField(
+        ReceivedPayment, on_delete=models.PROTECT, primary_key=True, related_name="receipt"
+    )
+    transaction = models.ForeignKey(
+        Transaction, on_delete=models.PROTECT, null=True, blank=True, related_name="receipts"
+    )
+    outcome = models.CharField(max_length=20, choices=Outcome.choices)
+    credited = models.DecimalField(max_digits=19, decimal_places=7)
+    uncredited = models.DecimalField(max_digits=19, decimal_places=7)
+    rest = models.CharField(max_length=10, choices=Rest.choices)
+    decided_by = models.CharField(max_length=150, default="landfall")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["created_at"], condition=Q(rest="inbox"), name="receipt_inbox")
+        ]
+        constraints = [
+            # A transaction is paid once; every further payment on its memo stays uncredited.
+            models.UniqueConstraint(
+                fields=["transaction"], condition=Q(credited__gt=0), name="receipt_credited_once"
+            ),
+            models.CheckConstraint(
+                condition=Q(credited__gte=0) & Q(uncredited__gte=0), name="receipt_parts"
+            ),
+            models.CheckConstraint(
+                condition=Q(credited=0) | Q(transaction__isnull=False), name="receipt_credits_whom"
+            ),
+            models.CheckConstraint(
+                condition=Q(uncredited=0, rest="none") | (Q(uncredited__gt=0) & ~Q(rest="none")),
+                name="receipt_rest_has_fate",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.payment_id}: {self.outcome}"
+
+
+class Refund(models.Model):
+    """Money sent back on Stellar: the credited or the uncredited part of one receipt, once each.
+
+    `amount + fee` is the whole of that part; `amount` goes back, `fee` we keep.
+    """
+
+    class Part(models.TextChoices):
+        CREDITED = "credited"
+        UNCREDITED = "uncredited"
+
+    receipt = models.ForeignKey(Receipt, on_delete=models.PROTECT, related_name="refunds")
+    transaction = models.ForeignKey(
+        Transaction, on_delete=models.PROTECT, null=True, blank=True, related_name="refunds"
+    )
+    part = models.CharField(max_length=10, choices=Part.choices)
+    amount = models.DecimalField(max_digits=19, decimal_places=7)
+    fee = models.DecimalField(max_digits=19, decimal_places=7, default=0)
+    reason = models.CharField(max_length=40)
+    actor = models.CharField(max_length=150, default="landfall")
+    outgoing = models.OneToOneField(
+        OutgoingPayment, on_delete=models.PROTECT, related_name="refund"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["receipt", "part"], name="refund_once_per_part"),
+            models.CheckConstraint(
+                condition=Q(amount__gt=0) & Q(fee__gte=0), name="refund_amounts"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.amount} of {self.receipt_id}"

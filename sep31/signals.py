@@ -1,0 +1,6 @@
+"""What SEP-31 announces to whoever runs tasks (see kernel.announce)."""
+
+from django.dispatch import Signal
+
+transactions_touched = Signal()  # transaction_ids: list[UUID]; facts changed, `advance` is due
+refund_created = Signal()  # no facts; an outgoing payment waits to be submitted

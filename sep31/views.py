@@ -1,0 +1,66 @@
+"""SEP-31's endpoints: HTTP only; the rules are in creation.py and services.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from kernel.errors import Forbidden
+from sep10.views import AuthenticatedView
+from sep31 import services
+from sep31.creation import create_transaction, read_request
+from sep31.customers import get_owned_transaction
+from sep31.info import describe_assets
+from sep31.serializers import describe_created
+
+
+class Sep31View(AuthenticatedView):
+    """SEP-31, Authentication: "should return a 403 Forbidden response"."""
+
+    refusal = Forbidden
+
+
+class InfoView(Sep31View):
+    """GET /info (SEP-31, GET Info).
+
+    The SEP asks for a token on all endpoints, but clients read this one before they have any;
+    it tells nothing about anybody, so it answers everyone.
+    """
+
+    authentication_classes: list[Any] = []
+    permission_classes: list[Any] = []
+
+    def get(self, request: Request) -> Response:
+        return Response({"receive": describe_assets()})
+
+
+class TransactionsView(Sep31View):
+    """POST /transactions (SEP-31, POST Transactions)."""
+
+    def post(self, request: Request) -> Response:
+        row = create_transaction(request.user, read_request(request.data))
+        return Response(describe_created(row), status=201)
+
+
+class TransactionView(Sep31View):
+    """GET and PATCH /transactions/:id (SEP-31, GET Transaction, PATCH Transaction)."""
+
+    def get(self, request: Request, transaction_id: str) -> Response:
+        row = get_owned_transaction(request.user, transaction_id)
+        return Response({"transaction": services.show_transaction(row)})
+
+    def patch(self, request: Request, transaction_id: str) -> Response:
+        row = get_owned_transaction(request.user, transaction_id)
+        row = services.update_fields(row.pk, request.data)
+        return Response({"transaction": services.show_transaction(row)})
+
+
+class CallbackView(Sep31View):
+    """PUT /transactions/:id/callback (SEP-31, PUT Transaction Callback)."""
+
+    def put(self, request: Request, transaction_id: str) -> Response:
+        row = get_owned_transaction(request.user, transaction_id)
+        services.set_callback(row.pk, request.user.sending_anchor, request.data.get("url"))
+        return Response(status=204)
