@@ -24,7 +24,7 @@ from pathlib import Path
 
 POSTGRES_VERSION = "18"
 # Survives a reboot, unlike /tmp, and every user may pass through it.
-_SHARED_FOLDER = Path("/var/tmp")  # noqa: S108 - holds only private (0700) folders of ours
+_SHARED_FOLDER = Path("/var/tmp")
 _SYSTEM_USER = "pgserver"
 
 
@@ -61,17 +61,17 @@ def _find_system_user() -> pwd.struct_passwd:
 
 
 def _may_enter(folder: Path, user: pwd.struct_passwd) -> bool:
-    """Whether `user` may pass through every parent of `folder` and read it."""
-    for path in [folder, *folder.parents]:
+    """Whether `user` may pass through `folder` and every parent of it."""
+    for path in (folder, *folder.parents):
         if not path.exists():
             continue
         status = path.stat()
-        wanted = 0o5 if path == folder else 0o1
+        wanted = 0o001
         if status.st_uid == user.pw_uid:
-            wanted <<= 6
+            wanted = 0o100
         elif status.st_gid == user.pw_gid:
-            wanted <<= 3
-        if status.st_mode & wanted != wanted:
+            wanted = 0o010
+        if not status.st_mode & wanted:
             return False
     return True
 
