@@ -7,6 +7,7 @@ import json
 import logging
 import random
 import time
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -104,21 +105,42 @@ def _write_url(url: OutboundUrl) -> str:
     return f"{url.scheme}://{signature.host_of(f'{url.scheme}://{host}:{url.port}')}{url.target}"
 
 
-def queue_callback(*, stream: str, url: str, body: dict[str, object]) -> Callback:
-    """Insert a callback in the caller's database transaction.
+@dataclass(frozen=True)
+class CallbackOrder:
+    """A callback to be queued. `stream` (at most 80 characters) orders it among its like."""
 
-    `stream` (at most 80 characters) orders it among its like; the caller holds the lock of what
-    the stream is about. `body` is written as JSON once, the way replies are.
-    """
-    callback: Callback = Callback.objects.create(
-        stream=stream,
-        url=url,
-        host=signature.host_of(url),
-        body=json.dumps(body, cls=JSONEncoder, ensure_ascii=False, separators=(",", ":")),
-        next_try_at=timezone.now(),
-    )
-    announce(callback_queued, callback_id=callback.pk)
+    stream: str
+    url: str
+    body: dict[str, object]
+
+
+def queue_callback(*, stream: str, url: str, body: dict[str, object]) -> Callback:
+    """Queue one callback; see `queue_callbacks`."""
+    [callback] = queue_callbacks([CallbackOrder(stream, url, body)])
     return callback
+
+
+def queue_callbacks(orders: Sequence[CallbackOrder]) -> list[Callback]:
+    """Insert callbacks, in this order, in the caller's database transaction.
+
+    The caller holds the lock of what each stream is about. Bodies are written as JSON once, the
+    way replies are.
+    """
+    now = timezone.now()
+    callbacks = Callback.objects.bulk_create(
+        Callback(
+            stream=order.stream,
+            url=order.url,
+            host=signature.host_of(order.url),
+            body=json.dumps(order.body, cls=JSONEncoder, ensure_ascii=False, separators=(",", ":")),
+            next_try_at=now,
+        )
+        for order in orders
+    )
+    # One hint a stream: whoever takes it delivers what follows in the stream as well.
+    for callback in {callback.stream: callback for callback in callbacks}.values():
+        announce(callback_queued, callback_id=callback.pk)
+    return callbacks
 
 
 def redirect_callbacks(*, stream: str, url: str) -> int:
