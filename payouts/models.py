@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 
 from django.db import models
 from django.db.models import Q
 
 from kernel.sealed import SealedJSONField
+
+
+class PayoutQuerySet(models.QuerySet["Payout"]):
+    """Every row lock on payouts; an attempt is written only under its payout's lock."""
+
+    def due(self, now: datetime) -> PayoutQuerySet:
+        """Those that the rail is to hear of, longest waiting first."""
+        return self.filter(status__in=Payout.OPEN, next_try_at__lte=now).order_by("next_try_at")
+
+    def lock_one(self, payout_id: uuid.UUID) -> Payout:
+        """Lock one payout, waiting for whoever has it. Raises `Payout.DoesNotExist`."""
+        return self.select_for_update().get(pk=payout_id)
+
+    def lock_due(self, payout_id: uuid.UUID, now: datetime) -> Payout | None:
+        """Lock one payout if it is due and nobody has it: another worker's is not waited for."""
+        return self.due(now).select_for_update(skip_locked=True).filter(pk=payout_id).first()
 
 
 class Payout(models.Model):
@@ -26,12 +43,18 @@ class Payout(models.Model):
         FAILED = "failed", "the rail can't deliver it; waiting for a decision"
         CANCELLED = "cancelled", "given up for good, nothing was or will be paid"
 
+    # What the rail has yet to be asked or told about.
+    OPEN = (Status.DUE, Status.IN_FLIGHT, Status.ACCEPTED)
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     reference = models.CharField(max_length=64, unique=True)
     asset = models.CharField(max_length=80, help_text="SEP-38 name of what is delivered.")
     amount = models.DecimalField(max_digits=19, decimal_places=7)
     method = models.CharField(max_length=40, help_text="Funding method; decides the rail.")
-    rail = models.CharField(max_length=40)
+    rail = models.CharField(
+        max_length=200,
+        help_text="Dotted path, so that a payout under way outlives a change of [rails].",
+    )
     details = SealedJSONField(help_text="SEP-9 fields that the rail needs: {name: value}.")
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.DUE)
     refused_fields = models.JSONField(
@@ -39,11 +62,17 @@ class Payout(models.Model):
     )
     message = models.CharField(max_length=300, blank=True)
     rail_reference = models.CharField(max_length=100, blank=True)
-    tries = models.PositiveIntegerField(default=0)
-    next_try_at = models.DateTimeField(null=True, blank=True)
+    tries = models.PositiveIntegerField(
+        default=0, help_text="Attempts since it was created or last retried by hand."
+    )
+    next_try_at = models.DateTimeField(
+        null=True, blank=True, help_text="While it is being sent, until when the worker has it."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
     delivered_at = models.DateTimeField(null=True, blank=True)
+
+    objects = PayoutQuerySet.as_manager()
 
     class Meta:
         indexes = [
@@ -55,6 +84,12 @@ class Payout(models.Model):
         ]
         constraints = [
             models.CheckConstraint(condition=Q(amount__gt=0), name="payout_amount_positive"),
+            # An open payout without a time would be forgotten by every sweep.
+            models.CheckConstraint(
+                condition=Q(status__in=["due", "in_flight", "accepted"])
+                ^ Q(next_try_at__isnull=True),
+                name="payout_open_has_next_try",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -75,11 +110,19 @@ class Attempt(models.Model):
         REFUSED = "refused", "the rail refused named fields; nothing was paid"
         FAILED = "failed", "the rail did not pay"
 
+    # The rail may pay it, or has: no other attempt may stand beside it.
+    LIVE = (Status.CLAIMED, Status.ACCEPTED, Status.DELIVERED)
+    # Its outcome is still to come; what is not here is final.
+    UNSETTLED = (Status.CLAIMED, Status.ACCEPTED)
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     payout = models.ForeignKey(Payout, on_delete=models.PROTECT, related_name="attempts")
     number = models.PositiveIntegerField()
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.CLAIMED)
     details = SealedJSONField(help_text="What was sent: a copy, since the payout's may change.")
+    calls = models.PositiveIntegerField(
+        default=0, help_text="How often a worker claimed it, to send it or to look it up."
+    )
     rail_reference = models.CharField(max_length=100, blank=True)
     message = models.CharField(max_length=300, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -1,1 +1,1 @@
-"""One file a rail, behind the protocol in base.py."""
+"""Rails: the ways that money takes to a receiving client, one file each behind `base.Rail`."""

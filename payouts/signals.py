@@ -1,0 +1,9 @@
+"""What this room announces."""
+
+from django.dispatch import Signal
+
+# A payout's status changed. Facts: payout_id (uuid.UUID).
+payout_changed = Signal()
+
+# A payout may be sent right now. Facts: payout_id (uuid.UUID).
+payout_due = Signal()
