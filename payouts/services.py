@@ -6,6 +6,7 @@ import logging
 import random
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -49,37 +50,65 @@ class Claim:
     called_before: bool
 
 
+@dataclass(frozen=True)
+class PayoutOrder:
+    """A payout to be made. `reference` names what it is for; the same one makes one payout.
+
+    Of `details` (SEP-9 fields) only those are kept that the rail knows; if some are missing, the
+    payout ends as REFUSED and names them.
+    """
+
+    reference: str
+    asset: AssetName
+    amount: Decimal
+    method: str
+    details: dict[str, str]
+
+
 def create_payout(
     *, reference: str, asset: AssetName, amount: Decimal, method: str, details: dict[str, str]
 ) -> Payout:
-    """The payout for `reference`, made now or found: asking twice makes one.
+    """Make one payout; see `create_payouts`."""
+    [payout] = create_payouts([PayoutOrder(reference, asset, amount, method, details)])
+    return payout
 
-    Of `details` (SEP-9 fields) only those are kept that the rail knows; if some are missing, the
-    payout ends as REFUSED and names them. Belongs in the caller's database transaction.
-    Raises `UnknownMethod` if no rail delivers by `method`, `PayoutDiffers`, and `ValueError` for
-    an amount that the currency can't express or an asset that no rail could carry.
+
+def create_payouts(orders: Sequence[PayoutOrder]) -> list[Payout]:
+    """The payouts of these orders, in their order, made now or found: asking twice makes one.
+
+    Belongs in the caller's database transaction; the number of queries does not grow with the
+    orders. Raises `UnknownMethod` if no rail delivers by a method, `PayoutDiffers`, and
+    `ValueError` for an amount that the currency can't express or an asset that no rail could carry.
     """
+    wanted = {order.reference: _make_payout(order) for order in orders}
+    # The unique reference decides between two who ask at once; the loser waits, then finds it.
+    Payout.objects.bulk_create(
+        sorted(wanted.values(), key=lambda payout: payout.pk), ignore_conflicts=True
+    )
+    found = {payout.reference: payout for payout in Payout.objects.filter(reference__in=wanted)}
+    for reference, payout in found.items():
+        mine = wanted[reference]
+        if (payout.asset, payout.amount, payout.method) != (mine.asset, mine.amount, mine.method):
+            raise PayoutDiffers(f"payout {payout.pk} for {reference} is of something else")
+        if payout.pk == mine.pk:
+            announce(payout_due, payout_id=payout.pk)
+    return [found[order.reference] for order in orders]
+
+
+def _make_payout(order: PayoutOrder) -> Payout:
+    asset, amount = order.asset, order.amount
     if asset.is_stellar or amount <= 0 or not fits_decimals(amount, asset.decimals):
         raise ValueError(f"{amount} {asset} can't be paid out")
-    path = find_rail_path(method)
-    wanted = Payout(
-        reference=reference,
+    path = find_rail_path(order.method)
+    return Payout(
+        reference=order.reference,
         asset=str(asset),
         amount=amount,
-        method=method,
+        method=order.method,
         rail=path,
-        details=_needed_details(load_rail(path), method, details),
+        details=_needed_details(load_rail(path), order.method, order.details),
         next_try_at=timezone.now(),
     )
-    # The unique reference decides between two who ask at once; the loser waits, then finds it.
-    Payout.objects.bulk_create([wanted], ignore_conflicts=True)
-    payout = Payout.objects.get(reference=reference)
-    if (payout.asset, payout.amount, payout.method) != (wanted.asset, amount, method):
-        raise PayoutDiffers(f"payout {payout.pk} for {reference} is of something else")
-    if payout.pk == wanted.pk:
-        announce(payout_changed, payout_id=payout.pk)
-        announce(payout_due, payout_id=payout.pk)
-    return payout
 
 
 def retry_payout(payout_id: uuid.UUID, *, details: dict[str, str] | None = None) -> Payout:
