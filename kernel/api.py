@@ -55,7 +55,7 @@ def parse_json(raw: bytes) -> Any:
     """Decode JSON with every number exact (`int` or `Decimal`). Raises `BadRequest`."""
     try:
         value = json.loads(
-            raw,
+            raw.decode(),  # json would guess UTF-16 too, which the search for NUL below can't read
             parse_float=Decimal,
             parse_constant=_refuse_constant,
             object_pairs_hook=_unique_keys,

@@ -35,7 +35,9 @@ def parse_amount(value: object, *, field: str, decimals: int = STELLAR_DECIMALS)
     """
     if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
         raise BadRequest(f"{field} must be a number, for example 100.5")
-    text = format(value, "f") if isinstance(value, Decimal) and value.is_finite() else str(value)
+    text = str(value)
+    if isinstance(value, Decimal) and value.is_finite() and _written_plainly(value):
+        text = format(value, "f")  # str() writes 0.0000001 as 1E-7
     if not _PLAIN_AMOUNT.fullmatch(text):
         raise BadRequest(
             f"{field} must be a positive amount in plain digits, for example 100.5, with at most "
@@ -49,6 +51,11 @@ def parse_amount(value: object, *, field: str, decimals: int = STELLAR_DECIMALS)
     if amount > MAX_STELLAR_AMOUNT:
         raise BadRequest(f"{field} must be at most {format_amount(MAX_STELLAR_AMOUNT)}")
     return amount
+
+
+def _written_plainly(value: Decimal) -> bool:
+    # The digits of 1e999999999 alone would fill the memory.
+    return -30 <= int(value.as_tuple().exponent) <= 0
 
 
 def fits_decimals(amount: Decimal, decimals: int) -> bool:

@@ -51,7 +51,7 @@ def unseal(sealed: bytes, *, context: str) -> bytes:
         return _keys()[key_id].decrypt(
             nonce, sealed[_KEY_ID_BYTES + _NONCE_BYTES :], context.encode()
         )
-    except (KeyError, InvalidTag) as error:
+    except (KeyError, InvalidTag, ValueError) as error:  # ValueError: too short to hold a nonce
         raise CannotUnseal("sealed with an unknown key, or changed since") from error
 
 
