@@ -6,6 +6,12 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 
+class SendingAnchorQuerySet(models.QuerySet["SendingAnchor"]):
+    def lock_for_limits(self, pk: int) -> SendingAnchor:
+        """Lock a sending anchor while what it sent is added up: one request at a time."""
+        return self.select_for_update().get(pk=pk)
+
+
 class SendingAnchor(models.Model):
     """A business that may send us payments, by a bilateral agreement (SEP-31, Authentication)."""
 
@@ -34,6 +40,8 @@ class SendingAnchor(models.Model):
     )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
+
+    objects = SendingAnchorQuerySet.as_manager()
 
     def __str__(self) -> str:
         return self.name

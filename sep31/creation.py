@@ -257,7 +257,10 @@ def _redeemable_quote(caller: Caller, request: Request, now: datetime) -> Quote 
         if request.asset.quotes_required:
             raise BadRequest("quote_id is required for this asset; see POST /quote (SEP-38)")
         return None
-    quote = get_owned_quote(caller, request.quote_id)
+    try:
+        quote = get_owned_quote(caller, request.quote_id)
+    except NotFound as error:
+        raise BadRequest("quote_id must be the id of a quote that you were given") from error
     if quote.expires_at <= now:
         raise BadRequest("quote_id names a quote that has expired")
     if quote.context != "sep31":

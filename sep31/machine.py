@@ -164,7 +164,7 @@ EDGES: dict[tuple[Status | None, Status], frozenset[Reason]] = {
         {_R.RAIL_REFUSED_CUSTOMER_FIELDS, _R.CUSTOMER_INFO_MISSING}
     ),
     (_S.PENDING_EXTERNAL, _S.PENDING_CUSTOMER_INFO_UPDATE): frozenset(
-        {_R.RAIL_REFUSED_CUSTOMER_FIELDS}
+        {_R.RAIL_REFUSED_CUSTOMER_FIELDS, _R.CUSTOMER_INFO_MISSING}
     ),
     (_S.PENDING_RECEIVER, _S.PENDING_TRANSACTION_INFO_UPDATE): frozenset(
         {_R.RAIL_REFUSED_TRANSACTION_FIELDS}
@@ -178,11 +178,15 @@ EDGES: dict[tuple[Status | None, Status], frozenset[Reason]] = {
     (_S.PENDING_RECEIVER, _S.ERROR): frozenset(
         {_R.CUSTOMER_REJECTED, _R.UNDELIVERABLE, _R.REFUND_FAILED}
     ),
-    (_S.PENDING_EXTERNAL, _S.ERROR): frozenset({_R.UNDELIVERABLE, _R.REFUND_FAILED}),
+    (_S.PENDING_EXTERNAL, _S.ERROR): frozenset(
+        {_R.CUSTOMER_REJECTED, _R.UNDELIVERABLE, _R.REFUND_FAILED}
+    ),
     (_S.PENDING_CUSTOMER_INFO_UPDATE, _S.ERROR): frozenset(
         {_R.CUSTOMER_REJECTED, _R.REFUND_FAILED}
     ),
-    (_S.PENDING_TRANSACTION_INFO_UPDATE, _S.ERROR): frozenset({_R.REFUND_FAILED}),
+    (_S.PENDING_TRANSACTION_INFO_UPDATE, _S.ERROR): frozenset(
+        {_R.CUSTOMER_REJECTED, _R.REFUND_FAILED}
+    ),
     **{
         (_S.ERROR, status): frozenset({_R.OPERATOR_RETRY})
         for status in PAID_OPEN
