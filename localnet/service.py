@@ -171,7 +171,7 @@ class RunningService:
             self._report(f"Starting {', '.join(rest)}")
             self._start_programs(rest)
         if is_new:
-            (self.state_dir / "ready").touch()
+            (self.state_dir / "ready").write_text(self.network_passphrase)
 
     def stop(self) -> None:
         """Stop everything that was started. May be called twice."""
@@ -246,16 +246,21 @@ class RunningService:
 
     def _check_state(self) -> bool:
         """Whether this is the first start. Raises `CannotRun` when only a part was deleted."""
-        if not (self.state_dir / "ready").exists():
+        ready = self.state_dir / "ready"
+        if not ready.exists():
             return True
-        parts = {"secrets.env": True, "postgres": "postgres" in self.processes}
-        parts |= {"network.sqlite3": "network" in self.processes}
-        lost = [
-            name for name, used in parts.items() if used and not (self.state_dir / name).exists()
-        ]
-        if "postgres" in self.processes and not lost:
-            lost = [] if Postgres(self.state_dir / "postgres", 0).exists else ["postgres"]
-        if lost:
+        if ready.read_text() != self.network_passphrase:
+            raise CannotRun(
+                f"{self.state_dir} was made for the network {ready.read_text()!r}. Set "
+                "NETWORK_PASSPHRASE to it, or set STATE_DIR to another folder."
+            )
+        here = {
+            "secrets.env": (self.state_dir / "secrets.env").exists(),
+            "postgres": Postgres(self.state_dir / "postgres", 0).exists,
+        }
+        if "network" in self.processes:
+            here["localnet.sqlite3"] = (self.state_dir / "localnet.sqlite3").exists()
+        if lost := [name for name, is_here in here.items() if not is_here]:
             # The database remembers payments, the network holds them, and the keys open both.
             raise CannotRun(
                 f"{' and '.join(lost)} is gone from {self.state_dir}, and what is left does not "

@@ -1,0 +1,290 @@
+"""Four payments from beginning to end, each with what must have happened at its end."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from stellar_sdk import Asset
+
+from localnet.bank import TEST_ACCOUNTS
+from localnet.callback_receiver import CallbackReceiver
+from localnet.sending_anchor import FINAL_STATUSES, SendingAnchor, Unexpected
+
+DESTINATION = "iso4217:MXN"
+FUNDING_METHOD = "bank_account"
+_POLL_SECONDS = 0.3
+# A callback may come a little after the status that polling sees.
+_CALLBACK_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Story:
+    """What happens to one payment. `callbacks` are the statuses told, in order."""
+
+    title: str
+    amount: str
+    account: str  # outcome of the sandbox bank's test account
+    callbacks: tuple[str, ...]
+
+    @property
+    def end(self) -> str:
+        return self.callbacks[-1]
+
+
+STORIES = (
+    Story(
+        title="Paid out at once",
+        amount="100",
+        account="paid",
+        callbacks=("pending_receiver", "completed"),
+    ),
+    Story(
+        title="Wrong account number, corrected",
+        amount="250",
+        account="refused_account",
+        callbacks=(
+            "pending_receiver",
+            "pending_customer_info_update",
+            "pending_receiver",
+            "completed",
+        ),
+    ),
+    Story(
+        title="Bank fails twice, then pays",
+        amount="75.5",
+        account="fails_twice",
+        callbacks=("pending_receiver", "completed"),
+    ),
+    Story(
+        title="Undeliverable, sent back",
+        amount="40",
+        account="undeliverable",
+        callbacks=("pending_receiver", "refunded"),
+    ),
+)
+
+
+@dataclass
+class Result:
+    """How a story went. `problem` is "" when it ended as it should."""
+
+    story: Story
+    sender: str
+    transaction: dict[str, Any] = field(default_factory=dict)
+    timeline: list[tuple[float, str]] = field(default_factory=list)  # seconds since the start
+    sent: str = ""
+    problem: str = ""
+    finished: bool = False
+
+
+@dataclass
+class Teller:
+    """Tells stories for one sending anchor, which has discovered the anchor already."""
+
+    name: str
+    sender: SendingAnchor
+    receiver: CallbackReceiver
+    asset: Asset
+    source_asset: Asset
+    patience: float = 180.0  # seconds that a payment may take at most
+
+    def tell(
+        self, story: Story, result: Result, on_step: Callable[[], None] = lambda: None
+    ) -> None:
+        """Live through a story; what happened goes to `result` as it happens."""
+        started = time.monotonic()
+
+        def note(text: str) -> None:
+            result.timeline.append((time.monotonic() - started, text))
+            on_step()
+
+        try:
+            self._tell(story, result, note)
+        except Exception as error:  # one story's failure must not end the others
+            result.problem = f"{type(error).__name__}: {error}"
+            note(f"failed: {result.problem}")
+        result.finished = True
+        on_step()
+
+    def _tell(self, story: Story, result: Result, note: Callable[[str], None]) -> None:
+        sender = self.sender
+        receiving_client = {"type": "sep31-receiver", "memo": _new_memo(), "memo_type": "id"}
+        sender_id = sender.put_customer(
+            type="sep31-sender",
+            memo=_new_memo(),
+            memo_type="id",
+            first_name="Amara",
+            last_name="Okafor",
+        )
+        receiver_id = sender.put_customer(
+            **receiving_client,
+            first_name="Lucía",
+            last_name="Hernández",
+            bank_account_number=TEST_ACCOUNTS[story.account],
+            bank_number="012",
+        )
+        note("customers registered")
+
+        quote = sender.firm_quote(
+            f"stellar:{self.asset.code}:{self.asset.issuer}",
+            DESTINATION,
+            story.amount,
+            delivery_method=FUNDING_METHOD,
+        )
+        note(f"quote: {quote['sell_amount']} {self.asset.code} for {quote['buy_amount']} MXN")
+
+        transaction_id = sender.post_transaction(
+            amount=quote["sell_amount"],
+            asset_code=self.asset.code,
+            asset_issuer=str(self.asset.issuer),
+            destination_asset=DESTINATION,
+            quote_id=quote["id"],
+            sender_id=sender_id,
+            receiver_id=receiver_id,
+            funding_method=FUNDING_METHOD,
+        )
+        sender.put_callback(transaction_id, self.receiver.url)
+        transaction = self._follow(transaction_id, {"pending_sender"}, note)
+        result.transaction = transaction
+
+        paid = sender.pay(transaction, send_asset=self.source_asset, dest_asset=self.asset)
+        ledger_transaction, payments = sender.ledger_payments(paid.hash)
+        result.sent = f"{payments[0]['source_amount']} {self.source_asset.code}"
+        note(f"sent {result.sent} on Stellar")
+
+        if "pending_customer_info_update" in story.callbacks:
+            transaction = self._follow(transaction_id, {"pending_customer_info_update"}, note)
+            self._correct_account(transaction_id, receiver_id, receiving_client, note)
+        transaction = self._follow(transaction_id, FINAL_STATUSES, note)
+        result.transaction = transaction
+        if transaction["status"] != story.end:
+            raise Unexpected(
+                f"ended as {transaction['status']} instead of {story.end}: "
+                f"{transaction.get('status_message', '')}"
+            )
+        if transaction.get("stellar_transaction_id") != paid.hash:
+            raise Unexpected("the transaction does not name our payment on Stellar")
+        if story.end == "refunded":
+            self._check_refund(transaction, ledger_transaction, note)
+        else:
+            _check_amounts(transaction, quote)
+        self._check_callbacks(story, transaction_id)
+        note(f"{len(story.callbacks)} callbacks, all signed")
+
+    def _follow(
+        self, transaction_id: str, wanted: set[str], note: Callable[[str], None]
+    ) -> dict[str, Any]:
+        """Poll until a status out of `wanted` is reached, and note each change."""
+        deadline = time.monotonic() + self.patience
+        last = ""
+        while True:
+            transaction = self.sender.get_transaction(transaction_id)
+            status = str(transaction["status"])
+            if status != last:
+                note(status)
+                last = status
+            if status in wanted:
+                return transaction
+            if status in FINAL_STATUSES:
+                raise Unexpected(
+                    f"became {status} while waiting for {' or '.join(sorted(wanted))}: "
+                    f"{transaction.get('status_message', '')}"
+                )
+            if time.monotonic() > deadline:
+                raise Unexpected(f"still {status} after {self.patience:g} seconds")
+            time.sleep(_POLL_SECONDS)
+
+    def _correct_account(
+        self,
+        transaction_id: str,
+        customer_id: str,
+        receiving_client: dict[str, str],
+        note: Callable[[str], None],
+    ) -> None:
+        """SEP-31, Pending Customer Info Update: ask which field is wrong, send it again."""
+        customer = self.sender.get_customer(
+            id=customer_id, transaction_id=transaction_id, type=receiving_client["type"]
+        )
+        wanted = set(customer.get("fields", {}))
+        refused = {
+            name
+            for name, described in customer.get("provided_fields", {}).items()
+            if described.get("status") == "REJECTED"
+        }
+        if customer["status"] != "NEEDS_INFO" or "bank_account_number" not in wanted | refused:
+            raise Unexpected(f"GET /customer does not ask for the account number: {customer}")
+        note("bank_account_number is wrong: sending another")
+        self.sender.put_customer(
+            id=customer_id,
+            type=receiving_client["type"],
+            transaction_id=transaction_id,
+            bank_account_number=TEST_ACCOUNTS["paid"],
+        )
+
+    def _check_refund(
+        self,
+        transaction: dict[str, Any],
+        paid: dict[str, Any],
+        note: Callable[[str], None],
+    ) -> None:
+        """The ledger, not the anchor, says whether the money came back."""
+        refunds = transaction["refunds"]
+        total = Decimal(0)
+        for refund in refunds["payments"]:
+            sent_back, payments = self.sender.ledger_payments(refund["id"])
+            if (sent_back.get("memo_type"), sent_back.get("memo")) != (
+                paid.get("memo_type"),
+                paid.get("memo"),
+            ):
+                raise Unexpected("the refund does not carry our payment's memo")
+            for payment in payments:
+                if (
+                    payment["to"] == self.sender.keypair.public_key
+                    and payment.get("asset_code") == self.asset.code
+                    and payment.get("asset_issuer") == self.asset.issuer
+                ):
+                    total += Decimal(payment["amount"])
+        expected = Decimal(refunds["amount_refunded"]) - Decimal(refunds["amount_fee"])
+        amount_in = Decimal(transaction["amount_in"])
+        if total != expected or Decimal(refunds["amount_refunded"]) != amount_in:
+            raise Unexpected(f"{total} came back of {amount_in}; the anchor says {expected}")
+        note(f"{total.normalize():f} {self.asset.code} came back on Stellar")
+
+    def _check_callbacks(self, story: Story, transaction_id: str) -> None:
+        deadline = time.monotonic() + _CALLBACK_SECONDS
+        while True:
+            received = self.receiver.of_transaction(transaction_id)
+            if problems := [callback.problem for callback in received if callback.problem]:
+                raise Unexpected(f"a callback was not right: {problems[0]}")
+            # The same one may arrive again when our answer to it was lost.
+            told = _without_repeats([str(one.transaction["status"]) for one in received])
+            if told == list(story.callbacks):
+                return
+            if time.monotonic() > deadline:
+                raise Unexpected(f"callbacks told {told} instead of {list(story.callbacks)}")
+            time.sleep(_POLL_SECONDS)
+
+
+def _new_memo() -> str:
+    """A client of ours for the anchor: SEP-12 knows it by our account and this memo."""
+    return str(secrets.randbits(63))
+
+
+def _without_repeats(statuses: list[str]) -> list[str]:
+    return [
+        status
+        for position, status in enumerate(statuses)
+        if position == 0 or statuses[position - 1] != status
+    ]
+
+
+def _check_amounts(transaction: dict[str, Any], quote: dict[str, Any]) -> None:
+    """What was delivered is what the firm quote promised."""
+    for ours, theirs in (("amount_in", "sell_amount"), ("amount_out", "buy_amount")):
+        if Decimal(transaction[ours]) != Decimal(quote[theirs]):
+            raise Unexpected(f"{ours} is {transaction[ours]}, the quote says {quote[theirs]}")
