@@ -82,15 +82,22 @@ def create_payouts(orders: Sequence[PayoutOrder]) -> list[Payout]:
     """
     wanted = {order.reference: _make_payout(order) for order in orders}
     # The unique reference decides between two who ask at once; the loser waits, then finds it.
+    # In the order of the references, or two batches could wait for each other.
     Payout.objects.bulk_create(
-        sorted(wanted.values(), key=lambda payout: payout.pk), ignore_conflicts=True
+        sorted(wanted.values(), key=lambda payout: payout.reference), ignore_conflicts=True
     )
     found = {payout.reference: payout for payout in Payout.objects.filter(reference__in=wanted)}
+    for order in orders:
+        payout = found[order.reference]
+        is_same = (payout.asset, payout.amount, payout.method) == (
+            str(order.asset),
+            order.amount,
+            order.method,
+        )
+        if not is_same:
+            raise PayoutDiffers(f"payout {payout.pk} for {order.reference} is of something else")
     for reference, payout in found.items():
-        mine = wanted[reference]
-        if (payout.asset, payout.amount, payout.method) != (mine.asset, mine.amount, mine.method):
-            raise PayoutDiffers(f"payout {payout.pk} for {reference} is of something else")
-        if payout.pk == mine.pk:
+        if payout.pk == wanted[reference].pk:
             announce(payout_due, payout_id=payout.pk)
     return [found[order.reference] for order in orders]
 
