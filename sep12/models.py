@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import BooleanField, ExpressionWrapper, Q
 
 from kernel.sealed import SealedBytesField, SealedTextField
 from sep10.models import SendingAnchor
+
+
+class CustomerQuerySet(models.QuerySet["Customer"]):
+    def present(self) -> CustomerQuerySet:
+        """Those that were not erased."""
+        return self.filter(erased_at__isnull=True)
+
+    def lock_present(self, **which: Any) -> Customer | None:
+        """Lock the one customer that `which` names; None if there is none or it was erased.
+
+        Whoever changes a customer's fields or decisions holds this lock, so that two PUTs of one
+        customer follow each other. NO KEY: a transaction that merely points at the customer need
+        not wait.
+        """
+        return self.present().select_for_update(no_key=True).filter(**which).order_by("pk").first()
 
 
 class Customer(models.Model):
@@ -18,15 +35,30 @@ class Customer(models.Model):
     After erasure (`erased_at`) the row stays for the money records that point at it, empty.
     """
 
+    class MemoType(models.TextChoices):
+        ID = "id"
+        TEXT = "text"
+        HASH = "hash"
+        # No memo on the wire: who was registered for one transaction, and named by nothing else,
+        # has "<transaction id> <customer type>" here.
+        TRANSACTION = "transaction"
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     sending_anchor = models.ForeignKey(SendingAnchor, on_delete=models.PROTECT)
     account = models.CharField(max_length=56)
-    memo_type = models.CharField(max_length=6, blank=True)
-    memo = models.CharField(max_length=64, blank=True)
+    memo_type = models.CharField(max_length=11, blank=True, choices=MemoType.choices)
+    memo = models.CharField(max_length=130, blank=True)
+    type = models.CharField(
+        max_length=60,
+        blank=True,
+        help_text="The type it was last registered for; meant where a request names none.",
+    )
     callback_url = models.CharField(max_length=2000, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
     erased_at = models.DateTimeField(null=True, blank=True)
+
+    objects = CustomerQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -41,8 +73,27 @@ class Customer(models.Model):
         return str(self.id)
 
 
+class CustomerFieldQuerySet(models.QuerySet["CustomerField"]):
+    def states(
+        self, customer_ids: Iterable[uuid.UUID]
+    ) -> Iterator[tuple[uuid.UUID, str, tuple[str, str, bool]]]:
+        """(customer id, name, (status, error, whether there is a value)); opens no value."""
+        is_provided = ExpressionWrapper(
+            Q(value__isnull=False) | Q(file__isnull=False), output_field=BooleanField()
+        )
+        rows = self.filter(customer_id__in=customer_ids).annotate(is_provided=is_provided)
+        for customer_id, name, *state in rows.values_list(
+            "customer_id", "name", "status", "error", "is_provided"
+        ):
+            yield customer_id, name, (state[0], state[1], state[2])
+
+
 class CustomerField(models.Model):
-    """One SEP-9 field of a customer; the value is text, or a file's bytes."""
+    """One SEP-9 field of a customer; the value is text, or a file's bytes.
+
+    A field that was refused before the client ever sent it (a rail that wants one more) has
+    neither: it is REJECTED, and so it is asked for.
+    """
 
     class Status(models.TextChoices):
         ACCEPTED = "ACCEPTED"
@@ -59,11 +110,14 @@ class CustomerField(models.Model):
     error = models.CharField(max_length=300, blank=True)
     updated_at = models.DateTimeField(auto_now=True)
 
+    objects = CustomerFieldQuerySet.as_manager()
+
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["customer", "name"], name="customer_field_once"),
             models.CheckConstraint(
-                condition=Q(value__isnull=False) ^ Q(file__isnull=False),
+                condition=Q(value__isnull=False) ^ Q(file__isnull=False)
+                | Q(value__isnull=True, file__isnull=True, status="REJECTED"),
                 name="customer_field_text_or_file",
             ),
         ]

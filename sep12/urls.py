@@ -1,3 +1,13 @@
-from django.urls import URLPattern, URLResolver
+"""SEP-12's paths, under /sep12/."""
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from django.urls import path
+
+from sep12 import views
+
+urlpatterns = [
+    path("customer", views.CustomerView.as_view()),
+    path("customer/verification", views.VerificationView.as_view()),
+    path("customer/callback", views.CallbackView.as_view()),
+    path("customer/files", views.FilesView.as_view()),
+    path("customer/<str:account>", views.CustomerAccountView.as_view()),
+]

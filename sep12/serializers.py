@@ -1,0 +1,157 @@
+"""The shapes of SEP-12: what a PUT carries, and how a customer is told."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.core.files.uploadedfile import UploadedFile
+
+from kernel.errors import BadRequest
+from sep12 import sep9
+from sep12.sep9 import Kind, Sep9Field
+from sep12.status import NEEDS_INFO, Assessment, FieldState, needed_fields
+from sep12.types import CustomerType, allowed_choices
+
+VERIFICATION = "_verification"
+FILE_ID = "_file_id"
+_CONTENT_TYPE = re.compile(r"[\w.+-]{1,49}/[\w.+-]{1,50}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class SubmittedFile:
+    """A file of a multipart request."""
+
+    content: bytes = field(repr=False)
+    content_type: str
+
+
+@dataclass(frozen=True)
+class Submission:
+    """The checked SEP-9 part of a PUT, by canonical field name. Personal data: never shown."""
+
+    texts: dict[str, str] = field(default_factory=dict, repr=False)
+    files: dict[str, SubmittedFile] = field(default_factory=dict, repr=False)
+    verifications: dict[str, str] = field(default_factory=dict, repr=False)
+
+
+def read_submission(body: Mapping[str, Any], customer_type: CustomerType | None) -> Submission:
+    """Check the SEP-9 fields of a PUT /customer. Raises `BadRequest` naming the field.
+
+    Names that SEP-9 does not know are ignored; empty values and nulls count as not sent.
+    """
+    found = Submission(verifications=read_verifications(body))
+    for name, value in body.items():
+        known = sep9.find_field(name)
+        if known is None:
+            _refuse_file_id(name)
+        elif value is None or value == "" or (isinstance(value, str) and not value.strip()):
+            continue
+        elif known.is_binary:
+            found.files[known.name] = _read_file(name, value)
+        else:
+            text = _read_text(name, value, known, body, customer_type)
+            if found.texts.setdefault(known.name, text) != text:
+                raise BadRequest(f"{name} and {known.name} are one field and must be equal")
+    return found
+
+
+def _read_text(
+    name: str,
+    value: object,
+    known: Sep9Field,
+    body: Mapping[str, Any],
+    customer_type: CustomerType | None,
+) -> str:
+    if isinstance(value, UploadedFile):
+        raise BadRequest(f"{name} must be text, not a file")
+    kind = known.kind
+    # SEP-9: with another mobile_number_format ("hash") the number need not be E.164.
+    if known.name == "mobile_number" and body.get("mobile_number_format") not in (
+        None,
+        "",
+        "E.164",
+    ):
+        kind = Kind.TEXT
+    return sep9.parse_text(name, value, kind, choices=allowed_choices(known.name, customer_type))
+
+
+def _read_file(name: str, value: object) -> SubmittedFile:
+    if not isinstance(value, UploadedFile):
+        raise BadRequest(f"{name} must be a file, sent as multipart/form-data")
+    content = value.read()
+    if not content:
+        raise BadRequest(f"{name} must not be an empty file")
+    content_type = value.content_type or ""
+    return SubmittedFile(
+        content,
+        content_type if _CONTENT_TYPE.fullmatch(content_type) else "application/octet-stream",
+    )
+
+
+def _refuse_file_id(name: str) -> None:
+    # Ignored in silence, the client would believe that we have the file.
+    known = sep9.find_field(name.removesuffix(FILE_ID))
+    if known is not None and known.is_binary:
+        raise BadRequest(
+            f"{name} names no file that we have; send {known.name} itself as multipart/form-data"
+        )
+
+
+def read_verifications(body: Mapping[str, Any]) -> dict[str, str]:
+    """The codes of a request, by the field that they verify. Raises `BadRequest`."""
+    codes = {}
+    for name, value in body.items():
+        known = sep9.find_field(name.removesuffix(VERIFICATION))
+        if not name.endswith(VERIFICATION) or known is None:
+            continue
+        if not isinstance(value, str) or not value or len(value) > 255:
+            raise BadRequest(f"{name} must be text of at most 255 characters")
+        codes[known.name] = value
+    return codes
+
+
+def write_customer(
+    customer_id: uuid.UUID | None,
+    customer_type: CustomerType,
+    fields: Mapping[str, FieldState],
+    assessment: Assessment,
+) -> dict[str, Any]:
+    """The body of GET /customer (SEP-12, "Customer GET", Response), also what callbacks carry."""
+    body: dict[str, Any] = {} if customer_id is None else {"id": str(customer_id)}
+    body["status"] = assessment.status
+    if assessment.message:
+        body["message"] = assessment.message
+    if assessment.status == NEEDS_INFO:
+        # A refused field stands in both lists: SEP-31, "Pending Customer Info Update", wants
+        # `fields` to hold all that need to be updated and `provided_fields` all that we have.
+        needed = needed_fields(customer_type, fields)
+        offered = [name for name in customer_type.optional if name not in fields]
+        body["fields"] = {
+            **{name: _describe(name, customer_type, optional=False) for name in needed},
+            **{name: _describe(name, customer_type, optional=True) for name in offered},
+        }
+    provided = {
+        name: _describe(name, customer_type, optional=name not in customer_type.required)
+        | {"status": state.status}
+        | ({"error": state.error} if state.error else {})
+        for name, state in sorted(fields.items())
+        if state.provided
+    }
+    if provided:
+        body["provided_fields"] = provided
+    return body
+
+
+def _describe(name: str, customer_type: CustomerType, *, optional: bool) -> dict[str, Any]:
+    known = sep9.FIELDS[name]
+    described: dict[str, Any] = {"type": known.type, "description": known.description}
+    choices = customer_type.choices_of(name)
+    if choices:
+        described["choices"] = list(choices)
+    if optional:
+        described["optional"] = True
+    return described
