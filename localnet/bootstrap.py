@@ -42,11 +42,12 @@ def _install(venv: Path) -> None:
     has_ensurepip = importlib.util.find_spec("ensurepip") is not None
     if not _works(python):
         _run(sys.executable, "-m", "venv", *([] if has_ensurepip else ["--without-pip"]), venv)
-    pip = [python] if has_ensurepip else [sys.executable]
+    pip: list[str | Path] = [python, "-m", "pip"]
+    if not has_ensurepip:
+        pip = [sys.executable, "-m", "pip", "--python", python]
     _run(
-        *(*pip, "-m", "pip", "--disable-pip-version-check"),
-        *([] if has_ensurepip else ["--python", python]),
-        *("install", "--quiet", "-r", "requirements-dev.txt", "-c", "constraints.txt"),
+        *(*pip, "--disable-pip-version-check", "install", "--quiet"),
+        *("-r", "requirements-dev.txt", "-c", "constraints.txt"),
     )
 
 

@@ -5,7 +5,7 @@ Looks at what is there and adds what is missing, so it can run at every start.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -77,7 +77,7 @@ def set_stage(service: RunningService, *, is_new: bool) -> None:
             for sender in stage.sending_anchors
         ]
     with ThreadPoolExecutor() as pool:
-        jobs = [pool.submit(service.manage, *command) for command in commands]
+        jobs: list[Future[Any]] = [pool.submit(service.manage, *command) for command in commands]
         if is_new:
             jobs.append(pool.submit(_create_operator, service))
         for job in jobs:
