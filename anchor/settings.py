@@ -242,6 +242,8 @@ PAYOUT_FIRST_RETRY_SECONDS = env.float("PAYOUT_FIRST_RETRY_SECONDS", default=5.0
 # -- What the anchor offers -------------------------------------------------------------------
 ANCHOR_CONFIG = Path(env.str("ANCHOR_CONFIG", default=str(BASE_DIR / "anchor.toml")))
 ANCHOR: dict[str, Any] = _load_config(ANCHOR_CONFIG)
+# A sep38.rates.RateSource.
+RATE_SOURCE = env.str("RATE_SOURCE", default="sep38.rates.OperatorTable")
 
 # -- Logs -------------------------------------------------------------------------------------
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 
 from django.db import models
 from django.db.models import F, Q
 
 from sep10.models import SendingAnchor
+
+
+class RateQuerySet(models.QuerySet["Rate"]):
+    """Rates."""
+
+    def newest_of(self, names: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Rate]:
+        """The newest row of each (sell, buy): one query, one index look-up a pair."""
+        newest = [
+            self.filter(sell_asset=sell, buy_asset=buy).order_by("-pk")[:1] for sell, buy in names
+        ]
+        rows = newest[0].union(*newest[1:], all=True) if newest else ()
+        return {(row.sell_asset, row.buy_asset): row for row in rows}
 
 
 class Rate(models.Model):
@@ -18,9 +31,15 @@ class Rate(models.Model):
 
     sell_asset = models.CharField(max_length=80)
     buy_asset = models.CharField(max_length=80)
-    rate = models.DecimalField(max_digits=30, decimal_places=12)
+    rate = models.DecimalField(
+        max_digits=30,
+        decimal_places=12,
+        help_text="Units of the buy asset for one unit of the sell asset, before our spread.",
+    )
     source = models.CharField(max_length=100, default="operator")
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = RateQuerySet.as_manager()
 
     class Meta:
         indexes = [models.Index(fields=["sell_asset", "buy_asset", "-id"], name="rate_newest")]

@@ -1,0 +1,169 @@
+"""Prices and firm quotes."""
+
+from __future__ import annotations
+
+import logging
+import re
+from datetime import datetime
+from decimal import Decimal
+
+from django.utils import timezone
+
+from kernel.assets import AssetName
+from kernel.errors import ApiError, BadRequest, NotFound
+from kernel.money import format_amount
+from sep1.assets import received_assets
+from sep10.authentication import Caller
+from sep38.models import Quote, Rate
+from sep38.pairs import Pair, find_pair
+from sep38.pricing import Price, Terms, price_by_buy_amount, price_by_sell_amount
+from sep38.rates import NoFreshRate, fresh_rate, fresh_rates
+from sep38.serializers import PriceRequest, PricesRequest
+
+logger = logging.getLogger(__name__)
+
+_RATE = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?", re.ASCII)
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+
+
+def list_prices(request: PricesRequest) -> list[tuple[Pair, Price]]:
+    """What each pair asks for the amount (GET /prices); pairs that can't serve it are left out.
+
+    If that leaves none, raises why: `NoFreshRate`, or the `BadRequest` of the amount.
+    """
+    rates = fresh_rates(request.pairs)
+    priced: list[tuple[Pair, Price]] = []
+    obstacle: ApiError | None = None
+    for pair in request.pairs:
+        if pair not in rates:
+            logger.warning("no current rate of %s: it is not offered", pair)
+            obstacle = NoFreshRate(pair)
+            continue
+        try:
+            price = _price(pair, rates[pair], request.sell_amount, request.buy_amount)
+        except BadRequest as error:
+            obstacle = obstacle or error
+        else:
+            priced.append((pair, price))
+    if obstacle is not None and not priced:
+        raise obstacle
+    return priced
+
+
+def price_request(request: PriceRequest) -> Price:
+    """The indicative price of GET /price. Raises `BadRequest` or `NoFreshRate`."""
+    rate = fresh_rate(request.pair)
+    return _price(request.pair, rate, request.sell_amount, request.buy_amount)
+
+
+def price_now(
+    sell: AssetName, buy: AssetName, *, sell_amount: Decimal, delivery_method: str | None
+) -> Price:
+    """What `sell_amount` buys at the rate of this moment, whatever limits requests have.
+
+    Raises `BadRequest` for what is no pair, no method of it, or too little; `NoFreshRate`.
+    """
+    pair = find_pair(sell, buy)
+    if delivery_method and delivery_method not in pair.method_names:
+        raise BadRequest(f"{buy} can't be delivered by {delivery_method}")
+    return price_by_sell_amount(_terms(pair, fresh_rate(pair)), sell_amount)
+
+
+def create_quote(caller: Caller, request: PriceRequest, expire_after: datetime | None) -> Quote:
+    """Give a firm quote (POST /quote). Raises `BadRequest` or `NoFreshRate`."""
+    pair = request.pair
+    now = timezone.now().replace(microsecond=0)
+    if expire_after is not None and expire_after > now + pair.max_quote_lifetime:
+        raise BadRequest(
+            "expire_after must be at most "
+            f"{int(pair.max_quote_lifetime.total_seconds())} seconds from now"
+        )
+    expires_at = now + pair.quote_lifetime
+    rate = fresh_rate(pair)
+    price = _price(pair, rate, request.sell_amount, request.buy_amount)
+    return Quote.objects.create(
+        sending_anchor=caller.sending_anchor,
+        account=caller.account,
+        sell_asset=str(pair.sell),
+        sell_amount=price.sell_amount,
+        buy_asset=str(pair.buy),
+        buy_amount=price.buy_amount,
+        price=format_amount(price.price),
+        total_price=format_amount(price.total_price),
+        fee=price.fee.as_json(),
+        fee_total=price.fee.total,
+        fee_asset=str(price.fee.asset),
+        context=request.context,
+        buy_delivery_method=request.buy_delivery_method,
+        country_code=request.country_code,
+        rate=rate,
+        expires_at=expires_at if expire_after is None else max(expires_at, expire_after),
+    )
+
+
+def get_owned_quote(caller: Caller, quote_id: object) -> Quote:
+    """A quote of the caller's account, expired or not.
+
+    Raises `BadRequest` for what is not text, `NotFound` for an unknown or someone else's quote.
+    """
+    if not isinstance(quote_id, str):
+        raise BadRequest("quote_id must be text")
+    quote = None
+    if _UUID.fullmatch(quote_id.lower()):
+        quote = Quote.objects.filter(
+            pk=quote_id, account=caller.account, sending_anchor=caller.sending_anchor
+        ).first()
+    if quote is None:
+        raise NotFound("There is no quote with this id")
+    return quote
+
+
+def set_rate(sell: AssetName, buy: AssetName, rate: str, *, source: str = "operator") -> Rate:
+    """Put a new rate of a pair in force. Raises `BadRequest`."""
+    pair = find_pair(sell, buy)
+    if not _RATE.fullmatch(rate) or Decimal(rate) == 0:
+        raise BadRequest("rate must be a positive number in plain digits with up to 12 decimals")
+    return Rate.objects.create(
+        sell_asset=str(pair.sell), buy_asset=str(pair.buy), rate=Decimal(rate), source=source
+    )
+
+
+def _terms(pair: Pair, rate: Rate) -> Terms:
+    return Terms(
+        sell=pair.sell,
+        buy=pair.buy,
+        rate=rate.rate,
+        spread_percent=pair.spread_percent,
+        fee_fixed=pair.fee_fixed,
+        fee_percent=pair.fee_percent,
+    )
+
+
+def _price(
+    pair: Pair, rate: Rate, sell_amount: Decimal | None, buy_amount: Decimal | None
+) -> Price:
+    if sell_amount is not None:
+        price = price_by_sell_amount(_terms(pair, rate), sell_amount)
+    else:
+        assert buy_amount is not None
+        price = price_by_buy_amount(_terms(pair, rate), buy_amount)
+    _check_limits(pair, price, named="sell_amount" if sell_amount is not None else "buy_amount")
+    return price
+
+
+def _check_limits(pair: Pair, price: Price, *, named: str) -> None:
+    """SEP-31's min_amount and max_amount of the asset that we would receive."""
+    asset = received_assets().get(pair.sell)
+    if asset is None:
+        return
+    of_what = "" if named == "sell_amount" else f" (it takes {format_amount(price.sell_amount)})"
+    if asset.min_amount is not None and price.sell_amount < asset.min_amount:
+        raise BadRequest(
+            f"{named} is too small{of_what}: we take at least "
+            f"{format_amount(asset.min_amount)} {pair.sell.code}"
+        )
+    if asset.max_amount is not None and price.sell_amount > asset.max_amount:
+        raise BadRequest(
+            f"{named} is too large{of_what}: we take at most "
+            f"{format_amount(asset.max_amount)} {pair.sell.code}"
+        )

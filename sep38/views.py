@@ -1,0 +1,65 @@
+"""SEP-38 over HTTP. A missing or bad token is a 403 (SEP-38, Errors)."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from kernel.errors import Forbidden
+from sep10.authentication import Caller
+from sep10.views import AuthenticatedView, OptionallyAuthenticatedView
+from sep38 import serializers, services
+from sep38.pairs import describe_assets
+
+
+class InfoView(OptionallyAuthenticatedView):
+    """SEP-38, GET /info."""
+
+    refusal = Forbidden
+
+    def get(self, request: Request) -> Response:
+        return Response({"assets": describe_assets()})
+
+
+class PricesView(OptionallyAuthenticatedView):
+    """SEP-38, GET /prices."""
+
+    refusal = Forbidden
+
+    def get(self, request: Request) -> Response:
+        wanted = serializers.read_prices_request(serializers.read_query(request.query_params))
+        return Response(serializers.write_prices(wanted, services.list_prices(wanted)))
+
+
+class PriceView(OptionallyAuthenticatedView):
+    """SEP-38, GET /price."""
+
+    refusal = Forbidden
+
+    def get(self, request: Request) -> Response:
+        wanted = serializers.read_price_request(serializers.read_query(request.query_params))
+        return Response(serializers.write_price(services.price_request(wanted)))
+
+
+class QuotesView(AuthenticatedView):
+    """SEP-38, POST /quote."""
+
+    refusal = Forbidden
+
+    def post(self, request: Request) -> Response:
+        body = cast(dict[str, Any], request.data)
+        wanted, expire_after = serializers.read_quote_request(body)
+        quote = services.create_quote(cast(Caller, request.user), wanted, expire_after)
+        return Response(serializers.write_quote(quote), status=201)
+
+
+class QuoteView(AuthenticatedView):
+    """SEP-38, GET /quote/:id. Also past its expiry, for its owner only."""
+
+    refusal = Forbidden
+
+    def get(self, request: Request, quote_id: str) -> Response:
+        quote = services.get_owned_quote(cast(Caller, request.user), quote_id)
+        return Response(serializers.write_quote(quote))
