@@ -3,8 +3,8 @@
 `bin/demo`, the tests of faults and `bin/bench` start it from here:
 
     with RunningService(Path(".local")) as service:
-        os.kill(service.pid_of("web"), signal.SIGKILL)
-        service.wait_until_running("web")
+        killed = service.kill("web")
+        service.wait_until_running("web", instead_of=killed)
 
 Everything it keeps is under its state folder; two services need two state folders and two sets
 of ports.
@@ -18,6 +18,7 @@ import json
 import os
 import secrets
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -205,6 +206,12 @@ class RunningService:
         self._wait(is_running, name)
         pid = self.pid_of(name)
         return pid if pid is not None else self.wait_until_running(name, instead_of=instead_of)
+
+    def kill(self, name: str) -> int:
+        """Kill a running process at once (SIGKILL); the pid it had."""
+        pid = self.wait_until_running(name)
+        os.kill(pid, signal.SIGKILL)
+        return pid
 
     def stop_process(self, name: str) -> None:
         """Stop one process and keep it down until `start_process`."""
@@ -534,7 +541,7 @@ def _end_leftovers(state_dir: Path) -> None:
     postmaster = _find_postmaster(state_dir)
     for process in postmaster:
         with contextlib.suppress(psutil.Error):
-            process.send_signal(2)  # fast shutdown; killed, it would have to recover
+            process.send_signal(signal.SIGINT)  # fast shutdown; killed, it would have to recover
     psutil.wait_procs([*ours, *postmaster], timeout=20)
 
 
