@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.db import models
 from django.db.models import Q
+
+
+class CursorQuerySet(models.QuerySet["Cursor"]):
+    def lock_account(self, account: str) -> Cursor:
+        """The account's cursor, locked: watchers that read the same page move it one by one."""
+        return self.select_for_update().get(account=account)
 
 
 class Cursor(models.Model):
@@ -22,8 +30,21 @@ class Cursor(models.Model):
         null=True, blank=True, help_text="When the network last answered us."
     )
 
+    objects = CursorQuerySet.as_manager()
+
     def __str__(self) -> str:
         return f"{self.account} at {self.paging_token}"
+
+
+class ReceivedPaymentQuerySet(models.QuerySet["ReceivedPayment"]):
+    def lock_unclaimed(self, limit: int) -> list[ReceivedPayment]:
+        """Lock the oldest payments that have no receipt yet, passing over those that another
+        worker has."""
+        return list(
+            self.filter(claimed=False)
+            .order_by("operation_id")
+            .select_for_update(skip_locked=True)[:limit]
+        )
 
 
 class ReceivedPayment(models.Model):
@@ -47,13 +68,17 @@ class ReceivedPayment(models.Model):
     source_amount = models.DecimalField(max_digits=19, decimal_places=7, null=True, blank=True)
     memo_type = models.CharField(max_length=6, default="none")
     memo = models.CharField(
-        max_length=64, blank=True, help_text="id in decimal, text as UTF-8, hash and return in hex."
+        max_length=64,
+        blank=True,
+        help_text="id in decimal, text as UTF-8, hash, return and bytes in hex.",
     )
     transaction_hash = models.CharField(max_length=64, db_index=True)
     ledger = models.BigIntegerField()
     closed_at = models.DateTimeField(help_text="Close time of its ledger.")
     recorded_at = models.DateTimeField(auto_now_add=True)
     claimed = models.BooleanField(default=False)
+
+    objects = ReceivedPaymentQuerySet.as_manager()
 
     class Meta:
         indexes = [
@@ -69,6 +94,51 @@ class ReceivedPayment(models.Model):
 
     def __str__(self) -> str:
         return f"{self.amount} {self.asset} ({self.operation_id})"
+
+
+class UnreadRecord(models.Model):
+    """A payment record of ours that this version can't read, kept as it came.
+
+    The cursor moves past it, so that one odd record never stops the others; it waits here for
+    `manage.py reread_records` (after an upgrade) or for an operator.
+    """
+
+    account = models.CharField(max_length=56)
+    operation_id = models.BigIntegerField(
+        null=True, blank=True, help_text="Empty if the record doesn't even say that."
+    )
+    reason = models.CharField(max_length=200)
+    record = models.TextField(help_text="The record as JSON, as the ledger source sent it.")
+    digest = models.CharField(max_length=64, help_text="SHA-256 of it: the same record, one row.")
+    recorded_at = models.DateTimeField(auto_now_add=True)
+    resolved_at = models.DateTimeField(
+        null=True, blank=True, help_text="When it was read after all, or an operator dealt with it."
+    )
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["id"], condition=Q(resolved_at=None), name="unread_unresolved")
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["account", "digest"], name="unread_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.operation_id}: {self.reason}"
+
+
+class OutgoingPaymentQuerySet(models.QuerySet["OutgoingPayment"]):
+    def due(self, status: str, now: datetime) -> OutgoingPaymentQuerySet:
+        return self.filter(status=status, next_try_at__lte=now).order_by("next_try_at", "id")
+
+    def lock_payment(self, payment_id: int) -> OutgoingPayment:
+        """One payment, locked: submitters and operators change it one by one."""
+        return self.select_for_update().get(pk=payment_id)
+
+    def lock_due_signed(self, now: datetime, limit: int) -> list[OutgoingPayment]:
+        """Signed payments whose turn it is, locked; those that another submitter has are left."""
+        signed = self.filter(status="signed", next_try_at__lte=now).order_by("id")
+        return list(signed.select_for_update(skip_locked=True)[:limit])
 
 
 class OutgoingPayment(models.Model):
@@ -102,6 +172,8 @@ class OutgoingPayment(models.Model):
     ledger = models.BigIntegerField(null=True, blank=True)
     confirmed_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = OutgoingPaymentQuerySet.as_manager()
 
     class Meta:
         indexes = [

@@ -1,0 +1,81 @@
+"""Celery's way in. Beat sends both tasks every few seconds; losing any message loses nothing."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from celery import shared_task
+from celery.signals import worker_shutting_down
+from django.conf import settings
+from django.db import connection
+
+from stellar import submission, watcher
+from stellar.signing import SecretKeySigner
+from stellar.sources import HorizonSource
+
+logger = logging.getLogger(__name__)
+
+# Any number would do; it only has to be ours alone in this database.
+WATCHER_LOCK = 0x1A9DFA11
+# Messages for a watcher that runs anyway are worth nothing a moment later.
+WATCH_EXPIRES_SECONDS = 5
+
+# Celery tells only the parent process that the worker shuts down; this byte is shared with the
+# pool's processes. A plain byte, since a lock could be left held by a child that was killed.
+_stopping = multiprocessing.RawValue("b", 0)
+
+
+@worker_shutting_down.connect
+def _stop_watching(**_: object) -> None:
+    _stopping.value = 1
+
+
+def _should_stop() -> bool:
+    return bool(_stopping.value)
+
+
+@contextmanager
+def _try_lock(number: int) -> Iterator[bool]:
+    """PostgreSQL's session lock, so that idle duplicates of a watcher go away. Nothing relies on
+    it: two watchers at once are right, only twice the work."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [number])
+        is_held = bool(cursor.fetchone()[0])
+    try:
+        yield is_held
+    finally:
+        if is_held and connection.is_usable():
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(%s)", [number])
+
+
+@shared_task
+def watch_account() -> None:
+    """Record payments to the distribution account for `WATCH_SECONDS`, then hand over."""
+    with _try_lock(WATCHER_LOCK) as is_held:
+        if not is_held:
+            return
+        try:
+            with HorizonSource() as source:
+                watcher.watch(
+                    settings.DISTRIBUTION_ACCOUNT,
+                    source,
+                    seconds=settings.WATCH_SECONDS,
+                    should_stop=_should_stop,
+                )
+        except watcher.WatcherStopped as error:
+            # No handing over: beat tries again, and says so again, until somebody looks.
+            logger.critical("the watcher stopped: %s", error)
+            return
+    if not _should_stop():
+        watch_account.apply_async(expires=WATCH_EXPIRES_SECONDS)
+
+
+@shared_task
+def submit_outgoing_payments() -> None:
+    """The sweep, and the answer to an announcement: sign, submit and settle what is due."""
+    with HorizonSource() as source:
+        submission.submit_due_payments(source, SecretKeySigner())
