@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ from sep12.status import (
 )
 from sep12.transactions import customer_transactions
 from sep12.types import CustomerType, customer_types, default_customer_type, get_customer_type
+
+logger = logging.getLogger(__name__)
 
 REGISTER_TRIES = 5
 MAX_MESSAGE = 300
@@ -410,20 +413,20 @@ def _lock_found(caller: Caller, params: CustomerParams) -> Customer:
     return customer
 
 
-def reject_fields(customer_id: uuid.UUID, errors: Mapping[str, str]) -> None:
-    """Refuse fields, by SEP-9 name, each with a message for the sending anchor.
+def reject_fields(customer_id: uuid.UUID, errors: Mapping[str, str]) -> frozenset[str]:
+    """Refuse fields, by SEP-9 name, each with a message for the sending anchor; those it refused.
 
     GET /customer then says NEEDS_INFO until other values are PUT. A field that was never sent is
-    asked for in the same way. Messages must hold no personal data. Does nothing for a customer
-    that was erased. Raises `ValueError` for a name that SEP-9 does not know.
+    asked for in the same way. Messages must hold no personal data. Names that SEP-9 does not know
+    are left out, since no one could send them, and so is all of an erased customer.
     """
-    unknown = errors.keys() - sep9.FIELDS.keys()
-    if unknown:
-        raise ValueError(f"SEP-9 knows no field {sorted(unknown)[0]!r}")
+    known = {name: error for name, error in errors.items() if name in sep9.FIELDS}
+    if len(known) < len(errors):
+        logger.error("a refusal names fields that SEP-9 does not know")
     with transaction.atomic():
         customer = Customer.objects.lock_present(pk=customer_id)
-        if customer is None or not errors:
-            return
+        if customer is None or not known:
+            return frozenset()
         dossier = _open_dossiers([customer])[customer.pk]
         before = dossier.assess(default_customer_type(customer.type))
         rows = [
@@ -433,7 +436,7 @@ def reject_fields(customer_id: uuid.UUID, errors: Mapping[str, str]) -> None:
                 status=CustomerField.Status.REJECTED,
                 error=message[:MAX_MESSAGE],
             )
-            for name, message in errors.items()
+            for name, message in known.items()
         ]
         CustomerField.objects.bulk_create(
             rows,
@@ -447,6 +450,7 @@ def reject_fields(customer_id: uuid.UUID, errors: Mapping[str, str]) -> None:
                 row.status, row.error, provided=held is not None and held.provided
             )
         _settle(dossier, before)
+    return frozenset(known)
 
 
 def record_decision(
