@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -82,6 +82,9 @@ class SealedBytesField(models.BinaryField):
 class SealedTextField(SealedBytesField):
     """Text that is encrypted in the database."""
 
+    if TYPE_CHECKING:
+        _pyi_private_get_type: Any  # for mypy's Django plugin: not BinaryField's bytes
+
     def _to_plain(self, value: Any) -> bytes:
         return str(value).encode()
 
@@ -91,6 +94,9 @@ class SealedTextField(SealedBytesField):
 
 class SealedJSONField(SealedBytesField):
     """A JSON document that is encrypted in the database."""
+
+    if TYPE_CHECKING:
+        _pyi_private_get_type: Any  # for mypy's Django plugin: not BinaryField's bytes
 
     def _to_plain(self, value: Any) -> bytes:
         return json.dumps(value).encode()
