@@ -227,9 +227,10 @@ class Ledger:
         self._closed.set()
         self._closed = asyncio.Event()
 
-    async def next_close(self) -> None:
-        """Wait until another ledger has closed."""
-        await self._closed.wait()
+    async def closed_after(self, seen: int) -> None:
+        """Wait until a ledger after ``seen`` has closed; at once if one has."""
+        while self.last.sequence <= seen:
+            await self._closed.wait()
 
     async def keep_closing(self, seconds: float) -> None:
         """Close a ledger every ``seconds`` for ever."""

@@ -77,8 +77,11 @@ def read_scope(request: Request, payments: bool = False) -> Scope:
     ledger = ledger_of(request)
     failed = _flag(request, "include_failed")
     if "account_id" in request.path_params:
+        account = account_id(request)
         # An account that was merged away keeps its history, so only never-seen ones are missing.
-        return Scope(account=account_id(request), payments=payments, failed=failed)
+        if ledger.world.account(account) is None and not ledger.store.has_seen(account):
+            raise problems.not_found()
+        return Scope(account=account, payments=payments, failed=failed)
     if "hash" in request.path_params:
         row = ledger.store.transaction(transaction_hash(request))
         if row is None:

@@ -103,12 +103,12 @@ def base_url(request: Request) -> str:
 
 def answer_list(request: Request, ledger: Ledger, fetch: Fetch) -> Response:
     """Answer a list as a page, or as a stream if the client asked for events."""
-    paging = read_paging(request, ledger)
+    paging, seen = read_paging(request, ledger), ledger.last.sequence
     items = fetch(paging)
     base = base_url(request)
     if not wants_stream(request):
         return Response(render_page(request, paging, items).replace(BASE, base), media_type=HAL)
-    events = _events(ledger, fetch, paging, items, base)
+    events = _events(ledger, fetch, paging, items, seen, base)
     headers = {"Cache-Control": "no-cache"}
     return StreamingResponse(events, media_type="text/event-stream; charset=utf-8", headers=headers)
 
@@ -148,7 +148,7 @@ def _event(token: str, text: str) -> str:
 
 
 async def _events(
-    ledger: Ledger, fetch: Fetch, paging: Paging, items: Sequence[Item], base: str
+    ledger: Ledger, fetch: Fetch, paging: Paging, items: Sequence[Item], seen: int, base: str
 ) -> AsyncIterator[str]:
     """Say hello, send what there is, then what each ledger brings, until limit or time."""
     end = time.monotonic() + STREAM_SECONDS
@@ -158,16 +158,17 @@ async def _events(
         for token, text in items:
             yield _event(token, text.replace(BASE, base))
             cursor, left = token, left - 1
-        if left <= 0 or not await _next_ledger(ledger, end):
+        if left <= 0 or not await _ledger_after(ledger, seen, end):
             break
+        seen = ledger.last.sequence
         items = fetch(Paging(cursor, paging.ascending, left))
     yield 'retry: 10\nevent: close\ndata: "byebye"\n\n'
 
 
-async def _next_ledger(ledger: Ledger, end: float) -> bool:
-    """Wait for a ledger; False once the stream's time is over."""
+async def _ledger_after(ledger: Ledger, seen: int, end: float) -> bool:
+    """Wait until a ledger after ``seen`` is there; False once the stream's time is over."""
     try:
-        await asyncio.wait_for(ledger.next_close(), end - time.monotonic())
+        await asyncio.wait_for(ledger.closed_after(seen), end - time.monotonic())
     except TimeoutError:
         return False
     return True

@@ -277,6 +277,11 @@ class Store:
         passed = (after["closed_at"] - before["closed_at"]) * part // whole
         return LedgerRow(sequence, before["closed_at"] + passed, fee_pool=before["fee_pool"])
 
+    def has_seen(self, account: str) -> bool:
+        """Say whether an account ever took part in an operation."""
+        query = "SELECT 1 FROM operation_accounts WHERE account = ? LIMIT 1"
+        return self._db.execute(query, (account,)).fetchone() is not None
+
     def transaction(self, digest: str) -> sqlite3.Row | None:
         """Return (id, hash, inner_hash, successful, record, codes) by outer or inner hash."""
         query = (

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +32,17 @@ class Network:
     """One server process over one state folder."""
 
     folder: Path
-    close_seconds: float = 0.02
+    close_seconds: float = 0.05
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    # One client for all: making a client costs more than most requests here.
+    http: httpx.Client = field(default_factory=lambda: httpx.Client(verify=False, timeout=30))
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    @property
+    @cached_property
     def server(self) -> Server:
         return Server(self.url)
 
@@ -51,7 +54,7 @@ class Network:
         self.process = subprocess.Popen(command, cwd=self.folder, env=env)
         for _ in range(200):
             try:
-                if httpx.get(self.url + "/health").status_code == 200:
+                if self.http.get(self.url + "/health").status_code == 200:
                     return self
             except httpx.TransportError:
                 assert self.process.poll() is None, "the network did not start"
@@ -64,7 +67,7 @@ class Network:
         self.process.wait()
 
     def get(self, path: str, **params: Any) -> dict[str, Any]:
-        answer = httpx.get(self.url + path, params=params)
+        answer = self.http.get(self.url + path, params=params)
         assert answer.status_code == 200, answer.text
         body: dict[str, Any] = answer.json()
         return body
@@ -76,7 +79,7 @@ class Network:
     def account(self) -> Keypair:
         """Return a new account with 10,000 lumens."""
         keypair = Keypair.random()
-        answer = httpx.get(self.url + "/friendbot", params={"addr": keypair.public_key})
+        answer = self.http.get(self.url + "/friendbot", params={"addr": keypair.public_key})
         assert answer.status_code == 200, answer.text
         return keypair
 

@@ -3,7 +3,6 @@
 import hashlib
 import os
 
-import httpx
 import pytest
 from stellar_sdk import (
     Asset,
@@ -190,7 +189,9 @@ def test_an_account_may_queue_several_in_order(network: Network) -> None:
         builder = TransactionBuilder(loaded, PASSPHRASE, 100)
         builder.append_operation(Payment(other.public_key, XLM, "1")).set_timeout(60)
         envelope = signed(builder, owner)
-        answer = httpx.post(network.url + "/transactions_async", data={"tx": envelope.to_xdr()})
+        answer = network.http.post(
+            network.url + "/transactions_async", data={"tx": envelope.to_xdr()}
+        )
         assert (answer.status_code, answer.json()["tx_status"]) == (201, "PENDING")
         hashes.append(envelope.hash_hex())
     again = network.server.submit_transaction(envelope)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from stellar_sdk import (
     Account,
     Asset,
+    AuthorizationFlag,
     ChangeTrust,
     CreateAccount,
     Keypair,
@@ -20,6 +21,7 @@ from stellar_sdk import (
     PathPaymentStrictReceive,
     PathPaymentStrictSend,
     Payment,
+    SetOptions,
     SetTrustLineFlags,
     TransactionBuilder,
     TrustLineFlags,
@@ -96,6 +98,8 @@ def set_up(ledger: Ledger) -> None:
     for key in KEYS:
         mine = [ChangeTrust(a) for a in ASSETS[1:] if a.issuer != key.public_key]
         submit(ledger, key, list(mine))
+    ledger.close_ledger()
+    submit(ledger, ISSUERS[0], [SetOptions(set_flags=AuthorizationFlag.AUTHORIZATION_REVOCABLE)])
     ledger.close_ledger()
     for issuer in ISSUERS:
         own = [a for a in ASSETS if a.issuer == issuer.public_key]

@@ -1,6 +1,5 @@
 """The root document, and requests that mean no good."""
 
-import httpx
 import pytest
 from stellar_sdk import Keypair
 
@@ -8,7 +7,7 @@ from .conftest import PASSPHRASE, Network
 
 
 def test_root_says_what_it_is(network: Network) -> None:
-    answer = httpx.get(network.url + "/")
+    answer = network.http.get(network.url + "/")
     body = answer.json()
     assert body["network_passphrase"] == PASSPHRASE
     assert "toy" in body["notice"]
@@ -16,14 +15,14 @@ def test_root_says_what_it_is(network: Network) -> None:
     assert int(answer.headers["Latest-Ledger"]) >= body["history_latest_ledger"]
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
     assert network.server.fetch_base_fee() == 100
-    preflight = httpx.options(network.url + "/transactions")
+    preflight = network.http.options(network.url + "/transactions")
     assert preflight.status_code == 204
     assert preflight.headers["Access-Control-Allow-Origin"] == "*"
 
 
 @pytest.mark.parametrize("tx", ["", "!", "AAAA", "AAAAAg==", "A" * 4000, "/////w==", "\u00e9"])
 def test_malformed_envelope(network: Network, tx: str) -> None:
-    answer = httpx.post(network.url + "/transactions", data={"tx": tx})
+    answer = network.http.post(network.url + "/transactions", data={"tx": tx})
     assert answer.status_code == 400
     body = answer.json()
     assert body["type"].endswith("/transaction_malformed")
@@ -37,6 +36,7 @@ def test_malformed_envelope(network: Network, tx: str) -> None:
         ("/accounts/GABC", 400),
         ("/accounts/" + Keypair.random().public_key, 404),
         ("/accounts/GABC/payments", 400),
+        ("/accounts/" + Keypair.random().public_key + "/payments", 404),
         ("/transactions/" + "0" * 64, 404),
         ("/transactions/" + "0" * 64 + "/operations", 404),
         ("/transactions/xyz", 400),
@@ -74,7 +74,7 @@ def test_malformed_envelope(network: Network, tx: str) -> None:
     ],
 )
 def test_bad_addresses_get_a_problem(network: Network, path: str, status: int) -> None:
-    answer = httpx.get(network.url + path)
+    answer = network.http.get(network.url + path)
     assert answer.status_code == status
     assert answer.headers["content-type"].startswith("application/problem+json")
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
@@ -84,9 +84,12 @@ def test_bad_addresses_get_a_problem(network: Network, path: str, status: int) -
 
 def test_bad_posts_get_a_problem(network: Network) -> None:
     address = network.url + "/transactions"
-    assert httpx.post(address, json={"tx": "x"}).status_code == 415
-    assert httpx.post(address, data={"tx": "A" * 600_000}).status_code == 413
-    assert httpx.post(network.url + "/payments").status_code == 405
+    assert network.http.post(address, json={"tx": "x"}).status_code == 415
+    assert network.http.post(address, data={"tx": "A" * 600_000}).status_code == 413
+    assert network.http.post(network.url + "/payments").status_code == 405
     form = {"Content-Type": "application/x-www-form-urlencoded"}
-    assert httpx.post(address, content=b"\xff\xfe", headers=form).status_code == 400
-    assert httpx.post(address, content=b"&".join([b"a=1"] * 99), headers=form).status_code == 400
+    assert network.http.post(address, content=b"\xff\xfe", headers=form).status_code == 400
+    assert (
+        network.http.post(address, content=b"&".join([b"a=1"] * 99), headers=form).status_code
+        == 400
+    )

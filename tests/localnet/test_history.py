@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
-import httpx
 import pytest
 from stellar_sdk import Asset, Keypair, Payment
 from stellar_sdk.operation import BumpSequence
@@ -30,7 +29,7 @@ def events(
 ) -> Iterator[dict[str, str]]:
     """Yield the events of one stream, each as its fields; ends when the server closes."""
     accept = {"Accept": "text/event-stream", **(headers or {})}
-    with httpx.stream("GET", network.url + path, params=params, headers=accept) as answer:
+    with network.http.stream("GET", network.url + path, params=params, headers=accept) as answer:
         assert answer.status_code == 200
         assert answer.headers["content-type"].startswith("text/event-stream")
         event: dict[str, str] = {}
@@ -62,9 +61,9 @@ def test_pages_follow_one_another_without_gap(network: Network, payee: Keypair) 
     turned: list[str] = []
     while page["_embedded"]["records"]:
         turned += [r["id"] for r in page["_embedded"]["records"]]
-        last, page = page, httpx.get(page["_links"]["next"]["href"]).json()
+        last, page = page, network.http.get(page["_links"]["next"]["href"]).json()
     assert turned == whole
-    before = httpx.get(last["_links"]["prev"]["href"]).json()["_embedded"]["records"]
+    before = network.http.get(last["_links"]["prev"]["href"]).json()["_embedded"]["records"]
     first_of_last = int(last["_embedded"]["records"][0]["id"])
     assert [int(r["id"]) for r in before] == sorted(
         (int(i) for i in whole if int(i) < first_of_last), reverse=True
@@ -106,7 +105,7 @@ def test_join_carries_the_memo_and_is_left_out_unless_asked(network: Network) ->
     ],
 )
 def test_bad_paging_names_its_field(network: Network, params: dict[str, str], field: str) -> None:
-    answer = httpx.get(network.url + "/payments", params=params)
+    answer = network.http.get(network.url + "/payments", params=params)
     assert answer.status_code == 400
     assert answer.headers["content-type"].startswith("application/problem+json")
     assert answer.json()["extras"]["invalid_field"] == field
@@ -173,7 +172,7 @@ def test_ledgers_close_empty_and_in_order(network: Network) -> None:
     assert [r["sequence"] for r in again] == [newest[1]["sequence"], newest[0]["sequence"]]
     one = network.get(f"/ledgers/{first['sequence']}")
     assert one == first
-    assert httpx.get(f"{network.url}/ledgers/{10**9}").status_code == 404
+    assert network.http.get(f"{network.url}/ledgers/{10**9}").status_code == 404
 
 
 def test_effects_page_by_their_own_tokens(network: Network, payee: Keypair) -> None:

@@ -2,7 +2,6 @@
 
 import base64
 
-import httpx
 import pytest
 from stellar_sdk import (
     Asset,
@@ -57,7 +56,7 @@ def test_friendbot_funds_once(network: Network) -> None:
     created = network.get(f"/accounts/{keypair.public_key}")["last_modified_ledger"]
     assert loaded.sequence == created << 32
     assert network.balance(keypair.public_key, XLM) == "10000.0000000"
-    again = httpx.post(network.url + "/friendbot", data={"addr": keypair.public_key})
+    again = network.http.post(network.url + "/friendbot", data={"addr": keypair.public_key})
     assert again.status_code == 400
     assert again.headers["content-type"].startswith("application/problem+json")
 

@@ -3,7 +3,6 @@
 import threading
 from pathlib import Path
 
-import httpx
 import pytest
 from stellar_sdk import Asset, ChangeTrust, ManageSellOffer, Payment, Server, TransactionBuilder
 from stellar_sdk.client.requests_client import RequestsClient
@@ -66,7 +65,7 @@ def test_a_folder_belongs_to_one_passphrase_and_one_process(tmp_path: Path) -> N
     try:
         with pytest.raises(WrongNetwork, match="in use"):
             Store(tmp_path, PASSPHRASE)
-        assert httpx.get(network.url + "/health").status_code == 200
+        assert network.http.get(network.url + "/health").status_code == 200
         assert network.account() is not None
     finally:
         network.kill()
