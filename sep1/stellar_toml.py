@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import lru_cache
 from typing import Any
 
@@ -36,7 +37,14 @@ def build_stellar_toml() -> str:
         "PRINCIPALS": settings.ANCHOR.get("principals", []),
         "CURRENCIES": [_currency(asset) for asset in received_assets().values()],
     }
-    return toml.dumps({key: value for key, value in document.items() if value})
+    encoder = toml.TomlEncoder()
+    encoder.dump_funcs[str] = _quoted
+    return toml.dumps({key: value for key, value in document.items() if value}, encoder)
+
+
+def _quoted(text: str) -> str:
+    # toml's own way with control characters is wrong. JSON's strings are TOML's, but for DEL.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _currency(asset: ReceivedAsset) -> dict[str, Any]:

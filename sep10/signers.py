@@ -30,9 +30,11 @@ class _BoundedClient(RequestsClient):
 
 
 @lru_cache(maxsize=2)
-def _horizon(url: str, timeout_seconds: int) -> Server:
+def _horizon(url: str, timeout_seconds: float) -> Server:
     # No retries: a client waits for the reply, and may simply ask again.
-    return Server(url, client=_BoundedClient(num_retries=0, request_timeout=timeout_seconds))
+    # requests takes fractions of a second, whatever the annotation says.
+    client = _BoundedClient(num_retries=0, request_timeout=timeout_seconds)  # type: ignore[arg-type]
+    return Server(url, client=client)
 
 
 def load_signers(account: str) -> AccountSigners | None:
@@ -40,7 +42,7 @@ def load_signers(account: str) -> AccountSigners | None:
 
     Raises `Unavailable` if Horizon does not answer.
     """
-    horizon = _horizon(settings.HORIZON_URL, int(settings.HORIZON_TIMEOUT_SECONDS))
+    horizon = _horizon(settings.HORIZON_URL, settings.HORIZON_TIMEOUT_SECONDS)
     try:
         found = horizon.accounts().account_id(account).call()
         return AccountSigners(

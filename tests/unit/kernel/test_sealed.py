@@ -36,13 +36,17 @@ class Person(models.Model):
         return "a person"
 
 
+def field_of(name: str) -> Any:
+    return Person._meta.get_field(name)
+
+
 def stored(field_name: str, value: Any) -> bytes:
-    adapted = Person._meta.get_field(field_name).get_db_prep_value(value, connection)
+    adapted = field_of(field_name).get_db_prep_value(value, connection)
     return bytes(adapted.adapted)
 
 
 def loaded(field_name: str, sealed: bytes) -> Any:
-    return Person._meta.get_field(field_name).from_db_value(sealed, None, connection)
+    return field_of(field_name).from_db_value(sealed, None, connection)
 
 
 @given(st.binary(), st.text(max_size=20))
@@ -68,7 +72,7 @@ def test_a_field_gives_back_what_it_stored_and_stores_no_plain_text(
 
 
 def test_null_stays_null() -> None:
-    assert Person._meta.get_field("name").get_db_prep_value(None, connection) is None
+    assert field_of("name").get_db_prep_value(None, connection) is None
     assert loaded("name", None) is None  # type: ignore[arg-type]
 
 

@@ -1,0 +1,111 @@
+"""The look-up of an account's signers, against a small server in Horizon's place."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from stellar_sdk import Keypair
+
+from kernel.errors import Unavailable
+from sep10.challenge import AccountSigners
+from sep10.signers import load_signers
+
+ACCOUNT = Keypair.random().public_key
+OTHER = Keypair.random().public_key
+NOT_FOUND = json.dumps({"type": "https://stellar.org/horizon-errors/not_found", "status": 404})
+Horizon = Callable[[int, str], None]
+
+
+@pytest.fixture
+def horizon(settings: Any) -> Iterator[Horizon]:
+    """Call it with the status and body that Horizon shall answer."""
+    answer: list[Any] = [500, ""]
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            assert self.path == f"/accounts/{ACCOUNT}"
+            self.send_response(answer[0])
+            self.end_headers()
+            self.wfile.write(answer[1].encode())
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    settings.HORIZON_URL = f"http://127.0.0.1:{server.server_address[1]}"
+
+    def play(status: int, body: str) -> None:
+        answer[:] = [status, body]
+
+    yield play
+    server.shutdown()
+    server.server_close()
+
+
+def account(signers: list[dict[str, Any]]) -> str:
+    return json.dumps(
+        {
+            "id": ACCOUNT,
+            "thresholds": {"low_threshold": 1, "med_threshold": 2, "high_threshold": 3},
+            "signers": signers,
+        }
+    )
+
+
+def test_the_signers_and_the_medium_threshold_are_the_ledgers(horizon: Horizon) -> None:
+    horizon(
+        200,
+        account(
+            [
+                {"key": ACCOUNT, "weight": 0, "type": "ed25519_public_key"},
+                {"key": OTHER, "weight": 2, "type": "ed25519_public_key"},
+                {"key": "X" + "A" * 55, "weight": 9, "type": "sha256_hash"},
+                {"key": "T" + "A" * 55, "weight": 9, "type": "preauth_tx"},
+            ]
+        ),
+    )
+    assert load_signers(ACCOUNT) == AccountSigners(2, {ACCOUNT: 0, OTHER: 2})
+
+
+def test_an_account_that_horizon_does_not_know_does_not_exist(horizon: Horizon) -> None:
+    horizon(404, NOT_FOUND)
+    assert load_signers(ACCOUNT) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (404, "<html>nginx</html>"), (404, "{}"), (404, "[]"), (404, ""), (404, '{"extras": null}'),
+        (400, "{}"), (429, "{}"), (500, ""), (502, "<html>"), (503, "{}"), (504, "{}"),
+        (200, ""), (200, "<html>"), (200, "[]"), (200, "{}"), (200, "null"),
+        (200, account([{"key": OTHER}])), (200, '{"x": "' + "a" * 2_000_000 + '"}'),
+    ],
+    ids=lambda value: str(value)[:20],
+)  # fmt: skip
+def test_any_other_answer_is_no_answer(horizon: Horizon, status: int, body: str) -> None:
+    horizon(status, body)
+    with pytest.raises(Unavailable):
+        load_signers(ACCOUNT)
+
+
+def test_a_horizon_that_can_not_be_reached_is_unavailable(settings: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    settings.HORIZON_URL = f"http://127.0.0.1:{port}"
+    with pytest.raises(Unavailable):
+        load_signers(ACCOUNT)
+
+
+def test_a_horizon_that_says_nothing_is_given_up(settings: Any) -> None:
+    settings.HORIZON_TIMEOUT_SECONDS = 0.1
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings.HORIZON_URL = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(Unavailable):
+            load_signers(ACCOUNT)
