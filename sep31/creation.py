@@ -15,8 +15,6 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Sum
 from django.utils import timezone
-from sep12.services import assess_customers, get_owned_customer
-from sep38.services import get_owned_quote, price_now
 
 from kernel.api import require_text
 from kernel.assets import AssetName, parse_asset_name
@@ -26,10 +24,12 @@ from sep1.assets import ReceivedAsset, find_received_asset
 from sep10.authentication import Caller
 from sep10.models import SendingAnchor
 from sep12.models import Customer
+from sep12.services import assess_customers, get_owned_customer
 from sep31.amounts import split_one_to_one
 from sep31.machine import Reason, Status
 from sep31.models import Event, Transaction
 from sep38.models import Quote
+from sep38.services import get_owned_quote, price_now
 
 MEMO_TRIES = 5
 DAY = timedelta(days=1)
@@ -149,8 +149,9 @@ def read_fields(data: dict[str, Any], asset: ReceivedAsset) -> dict[str, str]:
 
     Raises `BadRequest`; for missing ones with SEP-31's `transaction_info_needed` body.
     """
-    given = data.get("fields") or {}
-    values = given.get("transaction") or {} if isinstance(given, dict) else None
+    given = data.get("fields", {})
+    given = {} if given is None else given
+    values = given.get("transaction", {}) if isinstance(given, dict) else None
     if not isinstance(values, dict):
         raise BadRequest('fields must be an object like {"transaction": {"name": "value"}}')
     texts = {
@@ -288,12 +289,15 @@ def _set_amounts(row: Transaction, request: Request, quote: Quote | None) -> Non
         row.amount_fee, row.fee_details = amounts.fee, amounts.fee_details
         return
     # Priced when the money arrives; asked for now only to refuse at once what we can't deliver.
-    price_now(
-        request.asset.name,
-        destination,
-        sell_amount=request.amount,
-        delivery_method=request.funding_method,
-    )
+    try:
+        price_now(
+            request.asset.name,
+            destination,
+            sell_amount=request.amount,
+            delivery_method=request.funding_method,
+        )
+    except BadRequest as error:
+        raise BadRequest(f"destination_asset can't be delivered: {error}") from error
     row.amount_out_asset, row.names_destination = str(destination), True
 
 

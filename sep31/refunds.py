@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-from stellar.services import create_outgoing_payment
-
 from kernel.assets import parse_asset_name
 from sep1.assets import received_assets
 from sep31.models import Receipt, Refund
+from stellar.services import create_outgoing_payment
+
+_MEMO_TYPES = {"none", "id", "text", "hash", "return"}
 
 Order = tuple[Receipt, Refund.Part, str, str]  # receipt, which part, reason, actor
 
@@ -60,4 +61,6 @@ def _refund_memo(receipt: Receipt) -> tuple[str, str]:
     target = receipt.transaction
     if target is not None and target.refund_memo_type:
         return target.refund_memo_type, target.refund_memo
+    if receipt.payment.memo_type not in _MEMO_TYPES:
+        return "none", ""  # bytes that are no text; nobody was told to expect them back
     return receipt.payment.memo_type, receipt.payment.memo

@@ -13,9 +13,6 @@ from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
-from sep12.services import reject_fields, reveal_fields
-from sep38.services import price_now
-from stellar.services import retry_outgoing_payment
 
 from callbacks.services import (
     CallbackOrder,
@@ -23,7 +20,6 @@ from callbacks.services import (
     queue_callbacks,
     redirect_callbacks,
 )
-from kernel.announce import announce
 from kernel.api import require_text
 from kernel.assets import parse_asset_name
 from kernel.errors import ApiError, BadRequest, Conflict
@@ -35,6 +31,7 @@ from payouts.services import (
     retry_payout,
 )
 from sep10.models import SendingAnchor
+from sep12.services import reject_fields, reveal_fields
 from sep31.facts import Gathered, facts_of, gather
 from sep31.machine import (
     EDGES,
@@ -53,7 +50,8 @@ from sep31.machine import (
 from sep31.models import Event, Refund, Transaction
 from sep31.refunds import create_refunds
 from sep31.serializers import describe_transaction
-from sep31.signals import refund_created
+from sep38.services import price_now
+from stellar.services import retry_outgoing_payment
 
 # The longest chain that one commit may take, for example: paid, priced, handed to the rail.
 MAX_STEPS = 6
@@ -227,7 +225,6 @@ def _carry_out(effect: Effect, row: Transaction, facts: Facts, batch: _Batch) ->
             return _refund(row, facts, batch.gathered)
         case Effect.RETRY_REFUND:
             retry_outgoing_payment(batch.gathered.refunds[row.pk].outgoing_id)
-            announce(refund_created)
             return replace(facts, refund=RefundFact.UNDERWAY, wish=Wish.NONE)
 
 
@@ -311,7 +308,6 @@ def _refund(row: Transaction, facts: Facts, gathered: Gathered) -> Facts | None:
             )
         ]
     )
-    announce(refund_created)
     return replace(facts, payout=PayoutFact.CANCELLED, refund=RefundFact.UNDERWAY, wish=Wish.NONE)
 
 

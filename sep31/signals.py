@@ -3,4 +3,3 @@
 from django.dispatch import Signal
 
 transactions_touched = Signal()  # transaction_ids: list[UUID]; facts changed, `advance` is due
-refund_created = Signal()  # no facts; an outgoing payment waits to be submitted

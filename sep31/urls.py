@@ -1,3 +1,10 @@
-from django.urls import URLPattern, URLResolver
+from django.urls import path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from sep31 import views
+
+urlpatterns = [
+    path("info", views.InfoView.as_view()),
+    path("transactions", views.TransactionsView.as_view()),
+    path("transactions/<str:transaction_id>", views.TransactionView.as_view()),
+    path("transactions/<str:transaction_id>/callback", views.CallbackView.as_view()),
+]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from kernel.api import ApiView
 from kernel.errors import Forbidden
 from sep10.views import AuthenticatedView
 from sep31 import services
@@ -22,15 +21,12 @@ class Sep31View(AuthenticatedView):
     refusal = Forbidden
 
 
-class InfoView(Sep31View):
+class InfoView(ApiView):
     """GET /info (SEP-31, GET Info).
 
     The SEP asks for a token on all endpoints, but clients read this one before they have any;
     it tells nothing about anybody, so it answers everyone.
     """
-
-    authentication_classes: list[Any] = []
-    permission_classes: list[Any] = []
 
     def get(self, request: Request) -> Response:
         return Response({"receive": describe_assets()})

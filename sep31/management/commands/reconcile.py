@@ -10,12 +10,12 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection, transaction
-from stellar.services import account_balances
 
 from kernel.assets import parse_asset_name
 from kernel.money import format_amount
 from sep1.assets import received_assets
 from sep31.reconcile import Balance, balance_books
+from stellar.sources import HorizonSource
 
 
 class Command(BaseCommand):
@@ -35,7 +35,7 @@ class Command(BaseCommand):
             with connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             books = balance_books()
-        ledger = {} if options["offline"] else account_balances(settings.DISTRIBUTION_ACCOUNT)
+        ledger = {} if options["offline"] else _read_ledger()
         rows = [_describe(balance, ledger) for balance in books]
         if options["json"]:
             self.stdout.write(json.dumps(rows, indent=2))
@@ -44,6 +44,13 @@ class Command(BaseCommand):
                 self.stdout.write("  ".join(f"{key}: {value}" for key, value in row.items()))
         if wrong := [row["asset"] for row in rows if not row["balanced"]]:
             raise CommandError(f"The books do not balance for {', '.join(map(str, wrong))}")
+
+
+def _read_ledger() -> dict[str, Decimal]:
+    """What our account holds on the ledger, by SEP-38 name."""
+    with HorizonSource() as source:
+        balances = source.fetch_account(settings.DISTRIBUTION_ACCOUNT).balances
+    return {str(asset): amount for asset, amount in balances.items()}
 
 
 def _describe(balance: Balance, ledger: dict[str, Decimal]) -> dict[str, object]:

@@ -1,0 +1,8 @@
+from django.apps import AppConfig
+
+
+class AnchorConfig(AppConfig):
+    name = "anchor"
+
+    def ready(self) -> None:
+        from anchor import checks, wiring  # noqa: F401  registers checks and listeners

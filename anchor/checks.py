@@ -1,0 +1,160 @@
+"""System checks: what is wrong with the settings, and how to mend it. Run at every start."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from stellar_sdk import Keypair, Network
+from stellar_sdk.exceptions import Ed25519SecretSeedInvalidError
+from stellar_sdk.strkey import StrKey
+
+from payouts.rails.registry import find_rail_path, load_rail
+from sep1.assets import received_assets
+
+PUBLIC = Network.PUBLIC_NETWORK_PASSPHRASE
+
+
+@register(Tags.security)
+def check_keys(**kwargs: Any) -> list[CheckMessage]:
+    """Keys are there, well-formed and strong enough."""
+    return [*_check_stellar_keys(), *_check_jwt_keys(), *_check_sealing_keys()]
+
+
+def _check_stellar_keys() -> Iterator[CheckMessage]:
+    try:
+        Keypair.from_secret(settings.SIGNING_SECRET)
+    except (Ed25519SecretSeedInvalidError, ValueError):
+        yield Error(
+            "SIGNING_SECRET is not a Stellar secret key.",
+            hint="Set it to the S... key whose public key is stellar.toml's SIGNING_KEY.",
+            id="landfall.E001",
+        )
+    if not StrKey.is_valid_ed25519_public_key(settings.DISTRIBUTION_ACCOUNT):
+        yield Error(
+            "DISTRIBUTION_ACCOUNT is not a Stellar account.",
+            hint="Set it to the G... account that receives payments.",
+            id="landfall.E002",
+        )
+    if settings.DISTRIBUTION_SECRET:
+        try:
+            Keypair.from_secret(settings.DISTRIBUTION_SECRET)
+        except (Ed25519SecretSeedInvalidError, ValueError):
+            yield Error(
+                "DISTRIBUTION_SECRET is not a Stellar secret key.",
+                hint="Set it to an S... key that may sign for DISTRIBUTION_ACCOUNT.",
+                id="landfall.E003",
+            )
+
+
+def _check_jwt_keys() -> Iterator[CheckMessage]:
+    for pair in settings.JWT_KEYS or [""]:
+        kid, _, secret = pair.partition(":")
+        if not kid or len(secret) < 32:
+            yield Error(
+                "JWT_KEYS must be kid:secret pairs with secrets of at least 32 characters.",
+                hint='For example JWT_KEYS="2026a:$(openssl rand -hex 32)", newest first.',
+                id="landfall.E004",
+            )
+            return
+
+
+def _check_sealing_keys() -> Iterator[CheckMessage]:
+    try:
+        lengths = {len(base64.b64decode(key, validate=True)) for key in settings.SEALING_KEYS}
+    except binascii.Error:
+        lengths = set()
+    if lengths != {32}:
+        yield Error(
+            "SEALING_KEYS must be 32 bytes in base64 each.",
+            hint='For example SEALING_KEYS="$(openssl rand -base64 32)", newest first.',
+            id="landfall.E005",
+        )
+
+
+@register()
+def check_offer(**kwargs: Any) -> list[CheckMessage]:
+    """What the configuration file offers can be delivered."""
+    try:
+        assets = received_assets()
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+        return [
+            Error(
+                f"The [[assets]] of {settings.ANCHOR_CONFIG} can't be read: {error!r}.",
+                hint="Compare them with the anchor.toml that came with Landfall.",
+                id="landfall.E006",
+            )
+        ]
+    found: list[CheckMessage] = []
+    types = settings.ANCHOR.get("customer_types", {})
+    for asset in assets.values():
+        for kind in (*asset.sender_types, *asset.receiver_types):
+            if kind not in types:
+                found.append(
+                    Error(
+                        f"{asset.name.code} asks for customers of type {kind}, which is not there.",
+                        hint=f"Add [customer_types.{kind}] to {settings.ANCHOR_CONFIG}.",
+                        id="landfall.E007",
+                    )
+                )
+        found += [_missing_rail(m) for m in asset.funding_methods if not _has_rail(m)]
+    return found
+
+
+def _has_rail(method: str) -> bool:
+    try:
+        load_rail(find_rail_path(method))
+    except Exception:  # whatever a rail's module raises, the method can't be delivered
+        return False
+    return True
+
+
+def _missing_rail(method: str) -> Error:
+    return Error(
+        f"No rail delivers by {method}.",
+        hint=f"Name a rail for it in [rails] of {settings.ANCHOR_CONFIG}.",
+        id="landfall.E008",
+    )
+
+
+@register(Tags.security)
+def check_no_development_switches(**kwargs: Any) -> list[CheckMessage]:
+    """Switches for development stay off where real money moves."""
+    on_public = settings.NETWORK_PASSPHRASE == PUBLIC
+    found: list[CheckMessage] = []
+    if on_public and settings.ALLOW_INSECURE_URLS:
+        found.append(
+            Error(
+                "ALLOW_INSECURE_URLS is on, on the public network.",
+                hint="Unset it: it lets strangers' URLs reach the inside of your network.",
+                id="landfall.E009",
+            )
+        )
+    if on_public and settings.ALLOW_UNKNOWN_SENDING_ANCHORS:
+        found.append(
+            Error(
+                "ALLOW_UNKNOWN_SENDING_ANCHORS is on, on the public network.",
+                hint="Unset it and allow-list partners with manage.py register_sending_anchor.",
+                id="landfall.E010",
+            )
+        )
+    if on_public and not settings.IS_HTTPS:
+        found.append(
+            Error(
+                "BASE_URL is not https, on the public network.",
+                hint="SEP-31 requires https for every endpoint; set BASE_URL to https://...",
+                id="landfall.E011",
+            )
+        )
+    if not on_public and not settings.IS_HTTPS:
+        found.append(
+            Warning(
+                "BASE_URL is not https; fine on a test network only.",
+                id="landfall.W001",
+            )
+        )
+    return found
