@@ -9,7 +9,7 @@ from django.db.models import Exists, OuterRef, Q
 
 # Each host that has something pending is found by one step down the index (callback_host_due),
 # and only a few rows of each are read: a host that was dead for days costs no more than others.
-_DUE_HEADS = """
+DUE_HEADS = """
 WITH RECURSIVE hosts AS (
     (SELECT host FROM callbacks_callback WHERE status = 'pending' ORDER BY host LIMIT 1)
     UNION ALL
@@ -46,7 +46,7 @@ class CallbackQuerySet(models.QuerySet["Callback"]):
         """
         with connection.cursor() as cursor:
             cursor.execute(
-                _DUE_HEADS,
+                DUE_HEADS,
                 {"now": now, "limit": limit, "per_host": per_host, "busy_hosts": busy_hosts or []},
             )
             ids = [row[0] for row in cursor.fetchall()]

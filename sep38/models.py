@@ -70,7 +70,6 @@ class Quote(models.Model):
     fee_total = models.DecimalField(max_digits=19, decimal_places=7)
     fee_asset = models.CharField(max_length=80)
     context = models.CharField(max_length=10)
-    sell_delivery_method = models.CharField(max_length=40, blank=True)
     buy_delivery_method = models.CharField(max_length=40, blank=True)
     country_code = models.CharField(max_length=6, blank=True)
     rate = models.ForeignKey(Rate, on_delete=models.PROTECT)
