@@ -177,7 +177,7 @@ def test_muxed_ends_are_shown(network: Network) -> None:
     payer, payee = network.account(), network.account()
     source = MuxedAccount(payer.public_key, 7)
     target = MuxedAccount(payee.public_key, 2**63)
-    built = network.build(payer, Payment(target.account_muxed, XLM, "1"), muxed=source).build()
+    built = network.build(payer, Payment(target, XLM, "1"), muxed=source).build()
     built.sign(payer)
     answer = network.server.submit_transaction(built)
     assert answer["source_account"] == payer.public_key
