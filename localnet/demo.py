@@ -21,6 +21,7 @@ from rich.text import Text
 from localnet.bank import TEST_ACCOUNTS
 from localnet.callback_receiver import CallbackReceiver
 from localnet.ports import PortBusy
+from localnet.preparation import OPERATOR
 from localnet.sending_anchor import SendingAnchor
 from localnet.service import DEFAULT_PASSPHRASE, CannotRun, RunningService
 from localnet.stage import Stage, describe_stage
@@ -32,7 +33,6 @@ DEMO_SETTINGS = {
     "PAYOUT_FIRST_RETRY_SECONDS": "1",
     "CALLBACK_FIRST_RETRY_SECONDS": "1",
 }
-OPERATOR = "operator"
 
 
 class Stopped(Exception):
@@ -254,6 +254,8 @@ def main() -> int:
     parser.add_argument("--no-stories", action="store_true", help="only serve")
     options = parser.parse_args()
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=140)  # a log has no width of its own
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, _stop)
     try:

@@ -68,9 +68,8 @@ class RunningService:
 
     `processes` are some of `ALL`. A port of 0 is any free one. `settings` are further settings
     of the anchor, by the names of its environment. `env` holds all that the anchor's
-    settings read: run anything of the project's with it. After `start` everything answers, the
-    database is migrated, and, when the network is among the processes, the accounts of
-    `localnet.stage` are in place.
+    settings read: run anything of the project's with it. After `start` everything answers and,
+    when the network is among the processes, the database is migrated and `localnet.stage` is set.
     """
 
     def __init__(
@@ -159,14 +158,11 @@ class RunningService:
         self._start_programs(first)
         if "postgres" in self.processes:
             self._make_database()
-        if set(ANCHOR) & set(self.processes):
-            self._report("Migrating the database")
-            self.manage("migrate", "--verbosity", "0")
         if "network" in self.processes:
             from localnet.stage import set_stage
 
-            self._report("Setting up accounts, assets and rates")
-            set_stage(self, is_new=is_new)
+            self._report("Setting up the database, accounts, assets and rates")
+            set_stage(self)
         rest = [name for name in self.processes if name in ANCHOR]
         if rest:
             self._report(f"Starting {', '.join(rest)}")
@@ -176,8 +172,14 @@ class RunningService:
 
     def stop(self) -> None:
         """Stop everything that was started. May be called twice."""
-        supervisor, self._supervisor, self._control = self._supervisor, None, None
+        supervisor, self._supervisor = self._supervisor, None
         if supervisor is not None:
+            with contextlib.suppress(xmlrpc.client.Error, OSError):
+                # All at once; the supervisor itself would stop them one by one.
+                for name in (*ANCHOR, *OUTSIDE):
+                    if name in self.processes:
+                        self._rpc("stopProcess", name, False)
+            self._control = None
             supervisor.terminate()
             try:
                 supervisor.wait(timeout=60)
@@ -237,6 +239,20 @@ class RunningService:
             raise CannotRun(f"manage.py {' '.join(arguments)} failed:\n{said}")
         return result.stdout
 
+    def prepare_database(self, commands: list[list[str]]) -> None:
+        """Migrate, run further commands of manage.py, and make the operator's login."""
+        result = subprocess.run(
+            [sys.executable, "-m", "localnet.preparation"],
+            cwd=ROOT,
+            env={**self.env, "OPERATOR_PASSWORD": self.keys["ADMIN_PASSWORD"]},
+            input=json.dumps([["migrate", "--verbosity", "0"], *commands]),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if result.returncode != 0:
+            raise CannotRun(f"The database could not be prepared:\n{result.stderr.strip()}")
+
     # -- Preparation --------------------------------------------------------------------------
 
     def _take_lock(self) -> None:
@@ -254,8 +270,8 @@ class RunningService:
     def _check_state(self) -> bool:
         """Whether this is the first start. Raises `CannotRun` when only a part was deleted."""
         ready = self.state_dir / "ready"
-        if not ready.exists():
-            return True
+        if not ready.exists() or "network" not in self.processes:
+            return not ready.exists()
         if ready.read_text() != self.network_passphrase:
             raise CannotRun(
                 f"{self.state_dir} was made for the network {ready.read_text()!r}. Set "
@@ -264,9 +280,8 @@ class RunningService:
         here = {
             "secrets.env": (self.state_dir / "secrets.env").exists(),
             "postgres": Postgres(self.state_dir / "postgres", 0).exists,
+            "localnet.sqlite3": (self.state_dir / "localnet.sqlite3").exists(),
         }
-        if "network" in self.processes:
-            here["localnet.sqlite3"] = (self.state_dir / "localnet.sqlite3").exists()
         if lost := [name for name, is_here in here.items() if not is_here]:
             # The database remembers payments, the network holds them, and the keys open both.
             raise CannotRun(

@@ -5,7 +5,7 @@ Looks at what is there and adds what is missing, so it can run at every start.
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -60,41 +60,23 @@ def describe_stage(service: RunningService) -> Stage:
     )
 
 
-def set_stage(service: RunningService, *, is_new: bool) -> None:
+def set_stage(service: RunningService) -> None:
     """Make accounts, trust lines, purses and a market; tell the anchor of senders and rates."""
     stage = describe_stage(service)
-    with Server(service.horizon_url) as server:
-        _create_accounts(service, server)
-        if not _trusts(_load(server, service.env["DISTRIBUTION_ACCOUNT"]), stage.asset):
-            service.manage("add_trustlines")
-        _fill_purses(service, server, stage)
     commands = [
         ["set_rate", f"stellar:{ASSET_CODE}:{stage.asset.issuer}", buy, rate] for buy, rate in RATES
     ]
-    if is_new:
-        commands += [
-            ["register_sending_anchor", sender.name, sender.keypair.public_key]
-            for sender in stage.sending_anchors
-        ]
-    with ThreadPoolExecutor() as pool:
-        jobs: list[Future[Any]] = [pool.submit(service.manage, *command) for command in commands]
-        if is_new:
-            jobs.append(pool.submit(_create_operator, service))
-        for job in jobs:
-            job.result()
-
-
-def _create_operator(service: RunningService) -> None:
-    service.manage(
-        "shell",
-        "--no-imports",
-        "-c",
-        "import os; from django.contrib.auth import get_user_model as model; "
-        "user, _ = model().objects.get_or_create(username='operator', "
-        "defaults={'is_staff': True, 'is_superuser': True}); "
-        "user.set_password(os.environ['OPERATOR_PASSWORD']); user.save()",
-        env={"OPERATOR_PASSWORD": service.keys["ADMIN_PASSWORD"]},
-    )
+    commands += [
+        ["register_sending_anchor", sender.name, sender.keypair.public_key]
+        for sender in stage.sending_anchors
+    ]
+    with Server(service.horizon_url) as server, ThreadPoolExecutor() as pool:
+        _create_accounts(service, server)
+        purses = pool.submit(_fill_purses, service, server, stage)
+        if not _trusts(_load(server, service.env["DISTRIBUTION_ACCOUNT"]), stage.asset):
+            commands.append(["add_trustlines"])
+        service.prepare_database(commands)
+        purses.result()
 
 
 def _load(server: Server, account: str) -> dict[str, Any] | None:
@@ -116,9 +98,7 @@ def _trusts(account: dict[str, Any] | None, asset: Asset) -> bool:
     return _balance(account, asset) is not None
 
 
-def _submit(
-    service: RunningService, server: Server, builder: TransactionBuilder, *signers: Keypair
-) -> None:
+def _submit(server: Server, builder: TransactionBuilder, *signers: Keypair) -> None:
     transaction = builder.set_timeout(300).build()
     for signer in signers:
         transaction.sign(signer)
@@ -145,7 +125,7 @@ def _create_accounts(service: RunningService, server: Server) -> None:
         builder = _builder(service, server, maker)
         for account in missing:
             builder.append_create_account_op(account, _LUMENS)
-        _submit(service, server, builder, maker)
+        _submit(server, builder, maker)
 
 
 def _fill_purses(service: RunningService, server: Server, stage: Stage) -> None:
@@ -184,4 +164,4 @@ def _fill_purses(service: RunningService, server: Server, stage: Stage) -> None:
             source=maker.public_key,
         )
     if builder.operations:
-        _submit(service, server, builder, *signers.values())
+        _submit(server, builder, *signers.values())

@@ -32,16 +32,18 @@ def test_a_state_folder_in_use_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_state_of_which_only_a_part_is_left_is_refused(tmp_path: Path) -> None:
-    service = RunningService(tmp_path, processes=("redis",))
+    service = RunningService(tmp_path, processes=("network",))
     (tmp_path / "ready").write_text(service.network_passphrase)
-    with pytest.raises(CannotRun, match=r"secrets\.env and postgres is gone .* rm -r"):
+    with pytest.raises(
+        CannotRun, match=r"secrets\.env and postgres and localnet\.sqlite3 is gone .* rm -r"
+    ):
         service.start()
 
 
 def test_a_state_of_another_network_is_refused(tmp_path: Path) -> None:
     (tmp_path / "ready").write_text("Another Network")
     with pytest.raises(CannotRun, match="Another Network"):
-        RunningService(tmp_path, processes=("redis",)).start()
+        RunningService(tmp_path, processes=("network",)).start()
 
 
 def test_a_process_that_dies_is_started_again_and_stopping_leaves_none(tmp_path: Path) -> None:
