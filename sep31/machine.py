@@ -117,6 +117,7 @@ class Effect(StrEnum):
     PAY_OUT = "pay_out"
     RETRY_PAYOUT = "retry_payout"
     REJECT_CUSTOMER_FIELDS = "reject_customer_fields"
+    ASK_TRANSACTION_FIELDS = "ask_transaction_fields"
     REFUND = "refund"  # cancels the payout first; that fails if it may still pay
     RETRY_REFUND = "retry_refund"
 
@@ -308,7 +309,9 @@ def _decide_next_payout(status: Status, facts: Facts) -> Decision | None:
             )
         case PayoutFact.REFUSED_TRANSACTION:
             return Decision(
-                Status.PENDING_TRANSACTION_INFO_UPDATE, Reason.RAIL_REFUSED_TRANSACTION_FIELDS
+                Status.PENDING_TRANSACTION_INFO_UPDATE,
+                Reason.RAIL_REFUSED_TRANSACTION_FIELDS,
+                Effect.ASK_TRANSACTION_FIELDS,
             )
         case PayoutFact.FAILED:
             if facts.wish is Wish.RETRY:

@@ -175,8 +175,6 @@ def _move(row: Transaction, decision: Decision, batch: _Batch) -> None:
         row.ready_at = row.ready_at or now
     if decision.to in (Status.COMPLETED, Status.REFUNDED):
         row.completed_at = now
-    if decision.to is Status.PENDING_TRANSACTION_INFO_UPDATE and row.payout:
-        row.required_info_updates = row.payout.refused_fields
     batch.events.append(_event(row, before, decision.reason, now))
     if row.callback_url:
         batch.callbacks.append(
@@ -221,6 +219,10 @@ def _carry_out(effect: Effect, row: Transaction, facts: Facts, batch: _Batch) ->
             return replace(facts, payout=PayoutFact.DUE, wish=Wish.NONE)
         case Effect.REJECT_CUSTOMER_FIELDS:
             return _reject_customer_fields(row, batch.gathered)
+        case Effect.ASK_TRANSACTION_FIELDS:
+            assert row.payout is not None
+            row.required_info_updates = row.payout.refused_fields
+            return replace(facts, info_outstanding=True)
         case Effect.REFUND:
             return _refund(row, facts, batch.gathered)
         case Effect.RETRY_REFUND:

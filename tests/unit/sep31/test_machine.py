@@ -118,6 +118,7 @@ AFTER = {
     Effect.PAY_OUT: {"payout": PayoutFact.DUE},
     Effect.RETRY_PAYOUT: {"payout": PayoutFact.DUE, "wish": Wish.NONE},
     Effect.REJECT_CUSTOMER_FIELDS: {"kyc": Kyc.NEEDS_INFO},
+    Effect.ASK_TRANSACTION_FIELDS: {"info_outstanding": True},
     Effect.REFUND: {
         "payout": PayoutFact.CANCELLED,
         "refund": RefundFact.UNDERWAY,
@@ -181,7 +182,7 @@ STORY = [
         Status.PENDING_RECEIVER,
         replace(PAID, payout=PayoutFact.REFUSED_TRANSACTION),
         Status.PENDING_TRANSACTION_INFO_UPDATE,
-        Effect.NONE,
+        Effect.ASK_TRANSACTION_FIELDS,
     ),
     (
         Status.PENDING_CUSTOMER_INFO_UPDATE,
