@@ -109,6 +109,12 @@ class ApiView(APIView):
     authentication_classes: list[Any] = []
     permission_classes: list[Any] = []
 
+    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
+        # Else a charset in Content-Type decides how the query is read: unicode_escape yields lone
+        # surrogates, base64 a crash.
+        request.encoding = "utf-8"
+        return super().initialize_request(request, *args, **kwargs)
+
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's hook: any error that a view raised, as `{"error": "..."}`.
