@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
@@ -58,14 +59,15 @@ class AdminOnly:
     def __init__(self, get_response: Handler) -> None:
         self.plain = get_response
         handler: Handler = get_response
-        for layer in (
+        layers: tuple[Callable[[Any], Any], ...] = (
             XFrameOptionsMiddleware,
             MessageMiddleware,
             AuthenticationMiddleware,
             CsrfViewMiddleware,
             LocaleMiddleware,
             SessionMiddleware,
-        ):
+        )
+        for layer in layers:
             handler = layer(handler)
         self.admin = handler
 

@@ -170,7 +170,7 @@ def _store(receipts: list[Receipt], targets: Iterable[Transaction]) -> None:
             transaction=receipt.transaction,
             from_status=receipt.transaction.status,
             to_status=receipt.transaction.status,
-            reason=_NOTES[receipt.outcome],
+            reason=_NOTES[Outcome(receipt.outcome)],
             at=now,
         )
         for receipt in receipts

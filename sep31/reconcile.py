@@ -82,5 +82,5 @@ def _held() -> dict[str, Decimal]:
     return held
 
 
-def _sums(rows: QuerySet, by: str, amount: str) -> Iterable[tuple[str, Decimal]]:  # type: ignore[type-arg]
+def _sums(rows: QuerySet, by: str, amount: str) -> Iterable[tuple[str, Decimal]]:
     return rows.order_by(by).values_list(by).annotate(total=Sum(amount))

@@ -293,10 +293,9 @@ def _reject_customer_fields(row: Transaction, gathered: Gathered) -> Facts:
 def _refund(row: Transaction, facts: Facts, gathered: Gathered) -> Facts | None:
     if row.payout_id is not None and facts.payout is not PayoutFact.CANCELLED:
         try:
-            cancel_payout(row.payout_id)
+            row.payout = cancel_payout(row.payout_id)
         except PayoutInFlight:
             return None
-        row.payout.refresh_from_db()
     receipt = gathered.credited[row.pk]
     receipt.transaction = row
     by_operator = facts.wish is Wish.REFUND

@@ -35,7 +35,7 @@ def advance_transactions(transaction_ids: list[str]) -> None:
 @shared_task
 def advance_for_payout(payout_id: str) -> None:
     """Advance the transaction of a payout that changed."""
-    advance(Transaction.objects.filter(payout=payout_id).values_list("pk", flat=True))
+    advance(Transaction.objects.filter(payout=uuid.UUID(payout_id)).values_list("pk", flat=True))
 
 
 @shared_task

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from kernel.api import ApiView
 from kernel.errors import Forbidden
+from sep10.authentication import Caller
 from sep10.views import AuthenticatedView
 from sep31 import services
 from sep31.creation import create_transaction, read_request
@@ -19,6 +22,15 @@ class Sep31View(AuthenticatedView):
     """SEP-31, Authentication: "should return a 403 Forbidden response"."""
 
     refusal = Forbidden
+
+    @property
+    def caller(self) -> Caller:
+        return cast(Caller, self.request.user)
+
+    @property
+    def body(self) -> dict[str, Any]:
+        # The parser gives a dict or refuses, which the stubs can't know.
+        return cast(dict[str, Any], self.request.data)
 
 
 class InfoView(ApiView):
@@ -36,7 +48,7 @@ class TransactionsView(Sep31View):
     """POST /transactions (SEP-31, POST Transactions)."""
 
     def post(self, request: Request) -> Response:
-        row = create_transaction(request.user, read_request(request.data))
+        row = create_transaction(self.caller, read_request(self.body))
         return Response(describe_created(row), status=201)
 
 
@@ -44,12 +56,12 @@ class TransactionView(Sep31View):
     """GET and PATCH /transactions/:id (SEP-31, GET Transaction, PATCH Transaction)."""
 
     def get(self, request: Request, transaction_id: str) -> Response:
-        row = get_owned_transaction(request.user, transaction_id)
+        row = get_owned_transaction(self.caller, transaction_id)
         return Response({"transaction": services.show_transaction(row)})
 
     def patch(self, request: Request, transaction_id: str) -> Response:
-        row = get_owned_transaction(request.user, transaction_id)
-        row = services.update_fields(row.pk, request.data)
+        row = get_owned_transaction(self.caller, transaction_id)
+        row = services.update_fields(row.pk, self.body)
         return Response({"transaction": services.show_transaction(row)})
 
 
@@ -57,6 +69,6 @@ class CallbackView(Sep31View):
     """PUT /transactions/:id/callback (SEP-31, PUT Transaction Callback)."""
 
     def put(self, request: Request, transaction_id: str) -> Response:
-        row = get_owned_transaction(request.user, transaction_id)
-        services.set_callback(row.pk, request.user.sending_anchor, request.data.get("url"))
+        row = get_owned_transaction(self.caller, transaction_id)
+        services.set_callback(row.pk, self.caller.sending_anchor, self.body.get("url"))
         return Response(status=204)
