@@ -35,7 +35,7 @@ _CODE = re.compile(r"[A-Za-z0-9]{1,12}", re.ASCII)
 _HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _MAX_UINT64 = 2**64 - 1
 
-_PAYMENTS = frozenset({"payment", "path_payment_strict_send", "path_payment_strict_receive"})
+_PAYMENTS = ("payment", "path_payment_strict_send", "path_payment_strict_receive")
 
 
 class Unreadable(Exception):

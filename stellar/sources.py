@@ -21,7 +21,7 @@ from typing import Any, Protocol, TypeVar
 
 import requests
 from django.conf import settings
-from stellar_sdk import Server
+from stellar_sdk import Server, TransactionEnvelope
 from stellar_sdk.client.requests_client import RequestsClient
 from stellar_sdk.client.response import Response
 from stellar_sdk.exceptions import (
@@ -392,8 +392,9 @@ class HorizonSource:
         return None
 
     def submit(self, envelope_xdr: str) -> TransactionOutcome:
+        envelope = TransactionEnvelope.from_xdr(envelope_xdr, settings.NETWORK_PASSPHRASE)
         try:
-            body = self._server.submit_transaction(envelope_xdr, skip_memo_required_check=True)
+            body = self._server.submit_transaction(envelope, skip_memo_required_check=True)
         except BadRequestError as error:
             codes = _refusal_codes(error)
             if codes is None:

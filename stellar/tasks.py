@@ -38,30 +38,38 @@ def _should_stop() -> bool:
 
 
 @contextmanager
-def _try_lock(number: int) -> Iterator[bool]:
+def _try_lock(account: str) -> Iterator[bool]:
     """PostgreSQL's session lock, so that idle duplicates of a watcher go away. Nothing relies on
     it: two watchers at once are right, only twice the work."""
+    key = [WATCHER_LOCK, account]
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", [number])
+        cursor.execute("SELECT pg_try_advisory_lock(%s, hashtext(%s))", key)
         is_held = bool(cursor.fetchone()[0])
     try:
         yield is_held
     finally:
+        # With the session, the lock is gone.
         if is_held and connection.is_usable():
             with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(%s)", [number])
+                cursor.execute("SELECT pg_advisory_unlock(%s, hashtext(%s))", key)
 
 
 @shared_task
-def watch_account() -> None:
-    """Record payments to the distribution account for `WATCH_SECONDS`, then hand over."""
-    with _try_lock(WATCHER_LOCK) as is_held:
+def watch_accounts() -> None:
+    """The sweep: sends a watcher to each of our accounts. Those that have one send it home."""
+    watch_account.apply_async((settings.DISTRIBUTION_ACCOUNT,), expires=WATCH_EXPIRES_SECONDS)
+
+
+@shared_task
+def watch_account(account: str) -> None:
+    """Record payments to `account` for `WATCH_SECONDS`, then hand over to the next watcher."""
+    with _try_lock(account) as is_held:
         if not is_held:
             return
         try:
             with HorizonSource() as source:
                 watcher.watch(
-                    settings.DISTRIBUTION_ACCOUNT,
+                    account,
                     source,
                     seconds=settings.WATCH_SECONDS,
                     should_stop=_should_stop,
@@ -71,7 +79,7 @@ def watch_account() -> None:
             logger.critical("the watcher stopped: %s", error)
             return
     if not _should_stop():
-        watch_account.apply_async(expires=WATCH_EXPIRES_SECONDS)
+        watch_account.apply_async((account,), expires=WATCH_EXPIRES_SECONDS)
 
 
 @shared_task
