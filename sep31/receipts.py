@@ -6,6 +6,7 @@ memo should be used to match incoming payments").
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -35,7 +36,9 @@ _NOTES = {
 }
 
 
-_NO_REST = Receipt.Rest.NONE
+_NO_REST, _INBOX = Receipt.Rest.NONE, Receipt.Rest.INBOX
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -89,25 +92,45 @@ def match_payments(limit: int = 500) -> int:
     """
     with transaction.atomic():
         payments = ReceivedPayment.objects.lock_unclaimed(limit)
-        if not payments:
-            return 0
-        targets = _lock_targets(payments)
-        paid = set(
-            Receipt.objects.filter(
-                transaction__in=[target.pk for target in targets.values()], credited__gt=0
-            ).values_list("transaction_id", flat=True)
-        )
-        receipts = []
+        try:
+            with transaction.atomic():
+                _match(payments)
+            return len(payments)
+        except Exception as error:
+            logger.error("a batch could not be matched (%s); one by one", type(error).__name__)
         for payment in payments:
-            target = targets.get(memo_of(payment))
-            judgement = judge_payment(
-                payment, target, paid_already=target is not None and target.pk in paid
-            )
-            if judgement.credited and target is not None:
-                paid.add(target.pk)
-            receipts.append(_make_receipt(payment, target, judgement))
-        _store(receipts, targets.values())
+            _match_or_leave_to_operator(payment)
     return len(payments)
+
+
+def _match_or_leave_to_operator(payment: ReceivedPayment) -> None:
+    """One payment that can't be sent back must not hold up the others."""
+    try:
+        with transaction.atomic():
+            _match([payment])
+    except Exception as error:
+        logger.error("payment %s goes to the inbox (%s)", payment.pk, type(error).__name__)
+        with transaction.atomic():
+            _match([payment], refund=False)
+
+
+def _match(payments: list[ReceivedPayment], *, refund: bool = True) -> None:
+    targets = _lock_targets(payments)
+    paid = set(
+        Receipt.objects.filter(
+            transaction__in=[target.pk for target in targets.values()], credited__gt=0
+        ).values_list("transaction_id", flat=True)
+    )
+    receipts = []
+    for payment in payments:
+        target = targets.get(memo_of(payment))
+        judgement = judge_payment(
+            payment, target, paid_already=target is not None and target.pk in paid
+        )
+        if judgement.credited and target is not None:
+            paid.add(target.pk)
+        receipts.append(_make_receipt(payment, target, judgement, refund=refund))
+    _store(receipts, targets.values())
 
 
 def _lock_targets(payments: list[ReceivedPayment]) -> dict[tuple[str, str, str], Transaction]:
@@ -123,16 +146,19 @@ def _lock_targets(payments: list[ReceivedPayment]) -> dict[tuple[str, str, str],
 
 
 def _make_receipt(
-    payment: ReceivedPayment, target: Transaction | None, judgement: Judgement
+    payment: ReceivedPayment, target: Transaction | None, judgement: Judgement, *, refund: bool
 ) -> Receipt:
     uncredited = payment.amount - judgement.credited
+    rest = _NO_REST
+    if uncredited:
+        rest = _fate_of_rest(payment, target, judgement.outcome) if refund else _INBOX
     return Receipt(
         payment=payment,
         transaction=target,
         outcome=judgement.outcome,
         credited=judgement.credited,
         uncredited=uncredited,
-        rest=_fate_of_rest(payment, target, judgement.outcome) if uncredited else _NO_REST,
+        rest=rest,
     )
 
 
@@ -142,9 +168,9 @@ def _fate_of_rest(
     # What nobody announced waits for a person: it may be the treasury's own funding. A merged
     # account is gone, so there is nobody to send it back to.
     if target is None or payment.operation_type == "account_merge":
-        return Receipt.Rest.INBOX
+        return _INBOX
     asset = received_assets().get(parse_asset_name(target.amount_in_asset))
-    return Receipt.Rest(_policy_for(outcome, asset.policy)) if asset else Receipt.Rest.INBOX
+    return Receipt.Rest(_policy_for(outcome, asset.policy)) if asset else _INBOX
 
 
 def _policy_for(outcome: Receipt.Outcome, policy: PaymentPolicy) -> str:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -53,6 +54,8 @@ from sep31.serializers import describe_transaction
 from sep38.services import price_now
 from stellar.services import retry_outgoing_payment
 
+logger = logging.getLogger(__name__)
+
 # The longest chain that one commit may take, for example: paid, priced, handed to the rail.
 MAX_STEPS = 6
 
@@ -83,8 +86,30 @@ def advance_due(limit: int = 200) -> int:
     """Advance open transactions whose turn has come (the sweep); returns how many it looked at."""
     with transaction.atomic():
         rows = Transaction.objects.lock_due(timezone.now(), limit)
-        _advance_locked(rows)
-        return len(rows)
+        ids = [row.pk for row in rows]
+        try:
+            with transaction.atomic():
+                _advance_locked(rows)
+            return len(ids)
+        except Exception as error:
+            # The class alone: the text of an error may quote what we keep sealed.
+            logger.error("a batch could not be advanced (%s); one by one", type(error).__name__)
+    for transaction_id in ids:
+        _advance_or_postpone(transaction_id)
+    return len(ids)
+
+
+def _advance_or_postpone(transaction_id: uuid.UUID) -> None:
+    """One transaction that can't be advanced must not hold up the others, nor come back at once."""
+    try:
+        advance([transaction_id])
+    except Exception as error:
+        logger.error(
+            "transaction %s could not be advanced (%s)", transaction_id, type(error).__name__
+        )
+        Transaction.objects.filter(pk=transaction_id).update(
+            look_at=timezone.now() + LOOK_AGAIN[Status.ERROR]
+        )
 
 
 @dataclass

@@ -235,6 +235,31 @@ def test_another_payer_than_the_one_who_asked_is_as_good(anchor, stranger):
     assert row.status == "pending_receiver"
 
 
+def test_a_payment_that_cant_be_sent_back_waits_for_an_operator_and_holds_up_nobody(anchor):
+    row, other = make_transaction(anchor), make_transaction(anchor)
+    odd = record_payment(row, amount=1, from_account="not an account")
+    record_payment(other)
+    match_payments()
+    odd.refresh_from_db()
+    assert (odd.receipt.outcome, odd.receipt.rest) == ("underpaid", "inbox")
+    services.advance([other.pk])
+    other.refresh_from_db()
+    assert other.status == "pending_receiver"
+    assert_books_balance()
+
+
+def test_a_transaction_that_cant_be_advanced_holds_up_nobody(anchor):
+    row, other = make_transaction(anchor), make_transaction(anchor)
+    record_payment(row)
+    record_payment(other)
+    Transaction.objects.filter(pk=row.pk).update(funding_method="no rail has it")
+    sweep_transactions()
+    row.refresh_from_db()
+    other.refresh_from_db()
+    assert (row.status, other.status) == ("pending_sender", "pending_receiver")
+    assert row.look_at > timezone.now()
+
+
 # -- Time -------------------------------------------------------------------------------------
 
 
