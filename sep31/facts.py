@@ -10,15 +10,15 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sep12.services import Assessment, assess_customers
-from stellar.services import ledger_clock
-
 from kernel.assets import parse_asset_name
 from payouts.models import Payout
 from sep1.assets import received_assets
+from sep12 import sep9
+from sep12.services import Assessment, assess_customers
 from sep31.machine import Facts, Kyc, Money, PayoutFact, RefundFact, Status, Wish
 from sep31.models import Receipt, Refund, Transaction
 from stellar.models import OutgoingPayment, ReceivedPayment
+from stellar.services import ledger_clock
 
 _KYC_ORDER = [Kyc.REJECTED, Kyc.NEEDS_INFO, Kyc.PROCESSING, Kyc.ACCEPTED]
 
@@ -132,12 +132,16 @@ def refund_fact(refund: Refund | None) -> RefundFact:
 
 
 def payout_fact(payout: Payout | None, transaction_fields: Container[str]) -> PayoutFact:
-    """A refusal is about the customers unless it names our own transaction fields alone."""
+    """A refusal is about the customers unless it names our own transaction fields alone.
+
+    One that names only what nobody could send us corrected is a failure.
+    """
     if payout is None:
         return PayoutFact.NONE
     if payout.status == Payout.Status.REFUSED:
-        names = payout.refused_fields
-        if names and all(name in transaction_fields for name in names):
+        if any(name in sep9.FIELDS for name in payout.refused_fields):
+            return PayoutFact.REFUSED_CUSTOMER
+        if any(name in transaction_fields for name in payout.refused_fields):
             return PayoutFact.REFUSED_TRANSACTION
-        return PayoutFact.REFUSED_CUSTOMER
+        return PayoutFact.FAILED
     return _PAYOUT[Payout.Status(payout.status)]

@@ -15,13 +15,11 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from kernel.announce import announce
 from kernel.assets import parse_asset_name
 from sep1.assets import PaymentPolicy, received_assets
 from sep31.machine import Reason, Status
 from sep31.models import Event, Receipt, Refund, Transaction
 from sep31.refunds import create_refunds
-from sep31.signals import transactions_touched
 from stellar.models import ReceivedPayment
 
 Outcome = Receipt.Outcome
@@ -206,6 +204,5 @@ def _store(receipts: list[Receipt], targets: Iterable[Transaction]) -> None:
         claimed=True
     )
     touched = [target.pk for target in targets]
-    if touched:
-        Transaction.objects.filter(pk__in=touched).update(look_at=now)
-        announce(transactions_touched, transaction_ids=touched)
+    # The sweep that matches goes on to advance what is due.
+    Transaction.objects.filter(pk__in=touched).update(look_at=now)

@@ -369,6 +369,14 @@ def test_refused_transaction_fields_are_patched_and_paid(anchor, monkeypatch, se
         assets.received_assets.cache_clear()
 
 
+def test_a_refusal_that_nobody_could_correct_ends_as_undeliverable(anchor):
+    row = make_transaction(anchor)
+    pay(row)
+    rail_says(row, "refused", refused_fields={"flux_capacitor": "missing"})
+    assert row.payout.status == "cancelled"
+    assert Refund.objects.get().amount == 100
+
+
 def test_what_cant_be_delivered_is_refunded_in_full(anchor):
     row = make_transaction(anchor)
     payment = pay(row)
