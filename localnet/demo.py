@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -233,12 +234,15 @@ def run(options: argparse.Namespace, console: Console) -> int:
             print_addresses(service, stage, console)
             if not options.once:
                 console.print("Up until Ctrl-C.")
-                threading.Event().wait()
-        except Stopped:
-            console.print("Stopping ...")
+                _wait_for_signal()
         finally:
             demo_file.unlink(missing_ok=True)
     return 0 if good else 1
+
+
+def _wait_for_signal() -> None:
+    with contextlib.suppress(Stopped):
+        threading.Event().wait()
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
@@ -261,7 +265,7 @@ def main() -> int:
     try:
         return run(options, console)
     except Stopped:
-        return 130  # before everything was up
+        return 130  # before the stories had ended
     except (CannotRun, PortBusy) as error:
         console.print(Text(f"bin/demo: {error}", style="red"))
         return 1

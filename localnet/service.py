@@ -332,7 +332,7 @@ class RunningService:
         python = sys.executable
         celery = [python, "-m", "celery", "--app", "anchor"]
         # Threads: the work waits for other machines, and one process needs a quarter of the
-        # memory of four. QUIT does not wait for a task; being cut off must be safe anyway.
+        # memory of four. The watcher is not given the time to end its task; that must be safe.
         worker = [*celery, "worker", "--loglevel", "INFO", "--pool", "threads"]
         worker += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
         not_durable = [] if self._durable else ["--not-durable"]
@@ -360,12 +360,11 @@ class RunningService:
             "worker": Program(
                 [*worker, "-n", "worker@%h", "--queues", "default,callbacks", "--concurrency", "4"],
                 {},
-                stop_signal="QUIT",
             ),
             "watcher": Program(
                 [*worker, "-n", "watcher@%h", "--queues", "watcher", "--concurrency", "2"],
                 {},
-                stop_signal="QUIT",
+                stop_seconds=2,
             ),
             "beat": Program(
                 [
