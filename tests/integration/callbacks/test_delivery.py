@@ -277,13 +277,27 @@ def test_a_crash_between_claim_and_record_only_delays(receiver, monkeypatch):
 
 def test_the_answer_to_a_lapsed_claim_does_not_overwrite_a_later_one(receiver):
     callback = queue(receiver)
-    stale = services._claim_head(callback.stream)
-    assert stale is not None
+    lapsed = services._claim_head(callback.stream)
     make_due()
-    deliver_due_callbacks()
-    assert services._record(stale, services.Answer(500)) is False
+    current = services._claim_head(callback.stream)
+    assert lapsed is not None
+    assert current is not None
+    assert services._record(lapsed, services.Answer(500)) is False
     callback.refresh_from_db()
-    assert callback.status == Callback.Status.DELIVERED
+    assert callback.last_status is None, "the current claim decides"
+    assert services._record(current, services.Answer(204)) is True
+    assert services._record(lapsed, services.Answer(500)) is False
+    callback.refresh_from_db()
+    assert (callback.status, callback.last_status) == (Callback.Status.DELIVERED, 204)
+
+
+def test_those_behind_a_failed_one_stay_out_of_the_sweep_until_its_next_try(receiver):
+    receiver.answer = lambda number: 500
+    first, second = queue(receiver, 1), queue(receiver, 2)
+    deliver_due_callbacks()
+    first.refresh_from_db()
+    second.refresh_from_db()
+    assert second.next_try_at == first.next_try_at > timezone.now()
 
 
 def test_a_dead_host_does_not_hold_up_the_others(receiver):

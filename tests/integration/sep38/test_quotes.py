@@ -12,13 +12,15 @@ from django.db import connection
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from stellar_sdk import Keypair
 
 from kernel.assets import parse_asset_name
 from kernel.errors import BadRequest, NotFound
+from sep10.models import SendingAnchorAccount
 from sep38.models import Quote, Rate
 from sep38.rates import NoFreshRate
 from sep38.services import get_owned_quote, price_now
-from tests.fixtures.callers import make_sending_anchor
+from tests.fixtures.callers import bearer_for, make_sending_anchor
 from tests.integration.sep38.conftest import MXN, USD, USDC
 
 pytestmark = pytest.mark.django_db
@@ -80,6 +82,16 @@ def test_a_quote_is_its_owners_alone(post_quote, client, rates, quote_body):
     unknown = client.get(f"/sep38/quote/{uuid.uuid4()}", headers=stranger.headers())
     assert response.status_code == unknown.status_code == 404
     assert response.json() == unknown.json(), "nobody learns which ids exist"
+
+
+def test_another_account_of_the_same_sending_anchor_is_a_stranger_too(
+    post_quote, client, anchor, rates, quote_body
+):
+    quote_id = post_quote(quote_body).json()["id"]
+    other = Keypair.random().public_key
+    SendingAnchorAccount.objects.create(sending_anchor=anchor.sending_anchor, account=other)
+    response = client.get(f"/sep38/quote/{quote_id}", headers={"Authorization": bearer_for(other)})
+    assert response.status_code == 404
 
 
 @pytest.mark.parametrize(
