@@ -136,6 +136,7 @@ class Callback(models.Model):
                 condition=Q(status="pending", unanswered__gt=0),
                 name="callback_unreachable",
             ),
+            models.Index(fields=["id"], condition=Q(status="given_up"), name="callback_given_up"),
         ]
         constraints = [
             models.CheckConstraint(
@@ -144,6 +145,7 @@ class Callback(models.Model):
                 name="callback_delivered_at",
             ),
         ]
+        permissions = [("resend_callback", "Can have a callback sent again")]
 
     def __str__(self) -> str:
         return f"{self.stream} #{self.pk}"

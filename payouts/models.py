@@ -80,7 +80,14 @@ class Payout(models.Model):
                 fields=["next_try_at"],
                 condition=Q(status__in=["due", "in_flight", "accepted"]),
                 name="payout_due",
-            )
+            ),
+            # What people look at: the newest, and those that need them.
+            models.Index(fields=["-created_at"], name="payout_newest"),
+            models.Index(
+                fields=["-created_at"],
+                condition=Q(status__in=["refused", "failed"]),
+                name="payout_stuck",
+            ),
         ]
         constraints = [
             models.CheckConstraint(condition=Q(amount__gt=0), name="payout_amount_positive"),

@@ -68,6 +68,11 @@ class Customer(models.Model):
                 name="customer_once_per_memo",
             )
         ]
+        indexes = [models.Index(fields=["-created_at"], name="customer_newest")]
+        permissions = [
+            ("reveal_customer", "Can see a customer's personal data"),
+            ("decide_customer", "Can accept or reject a customer"),
+        ]
 
     def __str__(self) -> str:
         return str(self.id)

@@ -130,6 +130,11 @@ class Transaction(models.Model):
             models.Index(fields=["look_at"], condition=Q(status__in=OPEN), name="transaction_due"),
             models.Index(fields=["sending_anchor", "-started_at"], name="transaction_by_anchor"),
             models.Index(fields=["status", "-started_at"], name="transaction_by_status"),
+            models.Index(fields=["-started_at"], name="transaction_newest"),
+        ]
+        permissions = [
+            ("retry_transaction", "Can retry what failed"),
+            ("refund_transaction", "Can send a payment back"),
         ]
         constraints = [
             # Payments are matched by memo alone, so a memo means one transaction, for ever.
@@ -176,6 +181,22 @@ class Event(models.Model):
         return f"{self.from_status or '(new)'} → {self.to_status}: {self.reason}"
 
 
+class ReceiptQuerySet(models.QuerySet["Receipt"]):
+    def lock_in_inbox(self, receipt_id: int) -> Receipt | None:
+        """Lock a receipt whose rest waits for an operator; None if nothing waits (any more).
+
+        Two operators follow each other here, and the second finds nothing. NO KEY: `advance`
+        holds the transaction while it inserts a refund that points at the receipt, and we insert
+        one that points at the transaction; a full lock here would let the two block each other.
+        """
+        return (
+            self.filter(pk=receipt_id, rest=Receipt.Rest.INBOX)
+            .select_for_update(no_key=True, of=("self",))
+            .select_related("payment", "transaction")
+            .first()
+        )
+
+
 class Receipt(models.Model):
     """What we made of one received payment: each gets exactly one.
 
@@ -212,10 +233,13 @@ class Receipt(models.Model):
     decided_by = models.CharField(max_length=150, default="landfall")
     created_at = models.DateTimeField(auto_now_add=True)
 
+    objects = ReceiptQuerySet.as_manager()
+
     class Meta:
         indexes = [
             models.Index(fields=["created_at"], condition=Q(rest="inbox"), name="receipt_inbox")
         ]
+        permissions = [("decide_receipt", "Can refund or keep what is in the inbox")]
         constraints = [
             # A transaction is paid once; every further payment on its memo stays uncredited.
             models.UniqueConstraint(

@@ -77,6 +77,7 @@ class Quote(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
+        indexes = [models.Index(fields=["-created_at"], name="quote_newest")]
         constraints = [
             models.CheckConstraint(
                 condition=Q(sell_amount__gt=0) & Q(buy_amount__gt=0), name="quote_amounts_positive"

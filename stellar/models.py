@@ -119,6 +119,7 @@ class UnreadRecord(models.Model):
         indexes = [
             models.Index(fields=["id"], condition=Q(resolved_at=None), name="unread_unresolved")
         ]
+        permissions = [("resolve_unreadrecord", "Can mark a record as dealt with")]
         constraints = [
             models.UniqueConstraint(fields=["account", "digest"], name="unread_once"),
         ]
@@ -181,8 +182,10 @@ class OutgoingPayment(models.Model):
                 fields=["next_try_at"],
                 condition=Q(status__in=["pending", "signed"]),
                 name="outgoing_due",
-            )
+            ),
+            models.Index(fields=["id"], condition=Q(status="failed"), name="outgoing_failed"),
         ]
+        permissions = [("retry_outgoingpayment", "Can retry a payment that failed")]
         constraints = [
             models.CheckConstraint(condition=Q(amount__gt=0), name="outgoing_amount_positive"),
             # One signed transaction per source account at a time: its sequence number is ours.

@@ -70,6 +70,11 @@ class Migration(migrations.Migration):
                 ("decided_by", models.CharField(default="landfall", max_length=150)),
                 ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
+            options={
+                "permissions": [
+                    ("decide_receipt", "Can refund or keep what is in the inbox"),
+                ],
+            },
         ),
         migrations.CreateModel(
             name="Transaction",
@@ -245,6 +250,12 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "permissions": [
+                    ("retry_transaction", "Can retry what failed"),
+                    ("refund_transaction", "Can send a payment back"),
+                ],
+            },
         ),
         migrations.CreateModel(
             name="Refund",
@@ -392,6 +403,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="transaction",
             index=models.Index(fields=["status", "-started_at"], name="transaction_by_status"),
+        ),
+        migrations.AddIndex(
+            model_name="transaction",
+            index=models.Index(fields=["-started_at"], name="transaction_newest"),
         ),
         migrations.AddConstraint(
             model_name="transaction",
