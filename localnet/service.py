@@ -147,6 +147,7 @@ class RunningService:
 
     def _start(self) -> None:
         _end_leftovers(self.state_dir)
+        (self.state_dir / "demo.json").unlink(missing_ok=True)  # addresses of a killed demo
         is_new = self._check_state()
         self.keys = keep_keys(self.state_dir / "secrets.env")
         self._choose_ports()

@@ -149,19 +149,16 @@ class Teller:
             funding_method=FUNDING_METHOD,
         )
         sender.put_callback(transaction_id, self.receiver.url)
-        transaction = self._follow(transaction_id, {"pending_sender"}, note)
-        result.transaction = transaction
-
+        transaction = self._follow(transaction_id, {"pending_sender"}, result, note)
         paid = sender.pay(transaction, send_asset=self.source_asset, dest_asset=self.asset)
         ledger_transaction, payments = sender.ledger_payments(paid.hash)
         result.sent = f"{payments[0]['source_amount']} {self.source_asset.code}"
         note(f"sent {result.sent} on Stellar")
 
         if "pending_customer_info_update" in story.callbacks:
-            transaction = self._follow(transaction_id, {"pending_customer_info_update"}, note)
+            self._follow(transaction_id, {"pending_customer_info_update"}, result, note)
             self._correct_account(transaction_id, receiver_id, receiving_client, note)
-        transaction = self._follow(transaction_id, FINAL_STATUSES, note)
-        result.transaction = transaction
+        transaction = self._follow(transaction_id, FINAL_STATUSES, result, note)
         if transaction["status"] != story.end:
             raise Unexpected(
                 f"ended as {transaction['status']} instead of {story.end}: "
@@ -177,17 +174,16 @@ class Teller:
         note(f"{len(story.callbacks)} callbacks, all signed")
 
     def _follow(
-        self, transaction_id: str, wanted: set[str], note: Callable[[str], None]
+        self, transaction_id: str, wanted: set[str], result: Result, note: Callable[[str], None]
     ) -> dict[str, Any]:
         """Poll until a status out of `wanted` is reached, and note each change."""
         deadline = time.monotonic() + self.patience
-        last = ""
         while True:
             transaction = self.sender.get_transaction(transaction_id)
             status = str(transaction["status"])
-            if status != last:
+            if status != result.transaction.get("status"):
                 note(status)
-                last = status
+            result.transaction = transaction
             if status in wanted:
                 return transaction
             if status in FINAL_STATUSES:
