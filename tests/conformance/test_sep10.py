@@ -97,6 +97,8 @@ def test_challenge_transaction(client: Client, settings: Any) -> None:
     assert bounds.max_time == bounds.min_time + 900
     first, *others = transaction.operations
     assert isinstance(first, ManageData)
+    assert first.source is not None
+    assert first.data_value is not None
     assert first.source.account_id == account
     assert first.data_name == f"{settings.HOME_DOMAINS[0]} auth"
     assert len(first.data_name) <= 64

@@ -47,6 +47,8 @@ def test_a_challenge_is_a_transaction_that_the_server_signed_and_nobody_can_subm
     assert bounds.max_time - bounds.min_time == settings.CHALLENGE_SECONDS
     nonce, web_auth = transaction.operations
     assert isinstance(nonce, ManageData)
+    assert nonce.source is not None
+    assert nonce.data_value is not None
     assert nonce.source.account_id == ACCOUNT
     assert nonce.data_name == f"{settings.HOME_DOMAINS[0]} auth"
     assert len(nonce.data_value) == 64
