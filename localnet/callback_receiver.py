@@ -19,6 +19,7 @@ from stellar_sdk import Keypair
 from stellar_sdk.exceptions import BadSignatureError
 
 _SIGNATURE = re.compile(r"t=([0-9]{1,12}), ?s=([A-Za-z0-9+/=]{88})", re.ASCII)
+LOOPBACK = "127.0.0.1"
 _MAX_AGE_SECONDS = 120
 _MAX_BODY_BYTES = 1024 * 1024
 
@@ -50,9 +51,13 @@ def find_problem(key: Keypair, header: str | None, *, host: str, body: bytes, no
 
 
 class CallbackReceiver:
-    """Receives callbacks on a free port of 127.0.0.1 while it is entered."""
+    """Receives callbacks on a free port while it is entered.
 
-    def __init__(self, signing_key: str) -> None:
+    `name` is the host that its URL names; with another one than this machine's own loopback
+    address it listens on every address.
+    """
+
+    def __init__(self, signing_key: str, *, name: str = LOOPBACK) -> None:
         self._key = Keypair.from_public_key(signing_key)
         self._received: list[ReceivedCallback] = []
         self._lock = threading.Lock()
@@ -70,9 +75,9 @@ class CallbackReceiver:
             def log_message(self, format: str, *args: Any) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer((LOOPBACK if name == LOOPBACK else "", 0), Handler)
         self._server.daemon_threads = True
-        self.host = f"127.0.0.1:{self._server.server_port}"
+        self.host = f"{name}:{self._server.server_port}"
         self.url = f"http://{self.host}/callback"
 
     def __enter__(self) -> Self:

@@ -20,12 +20,12 @@ from rich.table import Table
 from rich.text import Text
 
 from localnet.bank import TEST_ACCOUNTS
-from localnet.callback_receiver import CallbackReceiver
+from localnet.callback_receiver import LOOPBACK, CallbackReceiver
 from localnet.ports import PortBusy
 from localnet.preparation import OPERATOR
 from localnet.sending_anchor import SendingAnchor
 from localnet.service import DEFAULT_PASSPHRASE, CannotRun, RunningService
-from localnet.stage import Stage, describe_stage
+from localnet.stage import Service, Stage, describe_stage
 from localnet.stories import STORIES, Result, Story, Teller
 
 # Nobody who watches a demo wants to wait for production's delays.
@@ -114,8 +114,13 @@ def _mark(result: Result, text: str) -> Text:
     return Text(f"✓ {text}", style="green") if result.finished else Text(f"… {text}")
 
 
-def tell_stories(service: RunningService, stage: Stage, console: Console) -> list[Result]:
-    """Let both sending anchors send the stories' payments, all at once."""
+def tell_stories(
+    service: Service, stage: Stage, console: Console, *, callback_host: str = LOOPBACK
+) -> list[Result]:
+    """Let both sending anchors send the stories' payments, all at once.
+
+    `callback_host` is our name or address where the anchor's workers are.
+    """
     senders = [
         SendingAnchor(
             service.base_url.split("://")[1], sender.keypair, horizon_url=service.horizon_url
@@ -129,7 +134,9 @@ def tell_stories(service: RunningService, stage: Stage, console: Console) -> lis
             sender.authenticate()
             if stage.asset.code not in sender.info():
                 raise CannotRun(f"GET /info does not offer {stage.asset.code}")
-            receiver = stack.enter_context(CallbackReceiver(sender.toml["SIGNING_KEY"]))
+            receiver = stack.enter_context(
+                CallbackReceiver(sender.toml["SIGNING_KEY"], name=callback_host)
+            )
             tellers.append(
                 Teller(described.name, sender, receiver, stage.asset, stage.source_asset)
             )
@@ -179,7 +186,7 @@ def _amount(transaction: dict[str, Any], name: str) -> str:
     return f"{transaction[name]} {asset[1] if len(asset) > 1 else ''}"
 
 
-def check_books(service: RunningService, console: Console) -> bool:
+def check_books(service: Service, console: Console) -> bool:
     """Per asset, received = paid out + fees + refunded + held, proved against the ledger."""
     try:
         rows = json.loads(service.manage("reconcile", "--json"))

@@ -6,7 +6,7 @@ import base64
 import os
 import secrets
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from stellar_sdk import Keypair
@@ -69,13 +69,18 @@ def keep_keys(path: Path) -> Keys:
             kept[name] = value
     keys = Keys(make_keys() | kept)
     if keys != kept:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Renamed into place, so that a full disk or a kill never leaves half of the keys.
-        partial = path.with_suffix(".partial")
-        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.writelines(f"{name}={value}\n" for name, value in keys.items())
-        partial.rename(path)
+        write_keys(path, keys)
     return keys
+
+
+def write_keys(path: Path, values: Mapping[str, str]) -> None:
+    """Write `NAME=value` lines that only this user can read."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Renamed into place, so that a full disk or a kill never leaves half of the keys.
+    partial = path.with_suffix(".partial")
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.writelines(f"{name}={value}\n" for name, value in values.items())
+    partial.rename(path)
 
 
 def _print_production_settings() -> None:

@@ -8,14 +8,13 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import requests
 from stellar_sdk import Asset, Keypair, Price, Server, TransactionBuilder
 from stellar_sdk.exceptions import NotFoundError
 
-if TYPE_CHECKING:
-    from localnet.service import RunningService
+from localnet.keys import Keys
 
 SOURCE_CODE = "EURC"
 ASSET_CODE = "USDC"
@@ -28,6 +27,24 @@ _LUMENS = "500"
 _FEE = 10_000  # stroops that we bid per operation
 # What one unit of what is sold buys; `operator` rates of the demo.
 RATES = (("iso4217:MXN", "17.25"), ("iso4217:USD", "1"))
+
+
+class Service(Protocol):
+    """What runs: on this machine (localnet.service) or as containers (localnet.composed)."""
+
+    keys: Keys
+    env: dict[str, str]
+    network_passphrase: str
+
+    @property
+    def base_url(self) -> str: ...
+    @property
+    def horizon_url(self) -> str: ...
+    @property
+    def friendbot_url(self) -> str: ...
+
+    def manage(self, *arguments: str) -> str: ...
+    def prepare_database(self, commands: list[list[str]]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -47,7 +64,7 @@ class Stage:
     sending_anchors: tuple[SendingAnchor, ...]
 
 
-def describe_stage(service: RunningService) -> Stage:
+def describe_stage(service: Service) -> Stage:
     """The stage that belongs to a service's keys."""
     keys = service.keys
     return Stage(
@@ -60,7 +77,7 @@ def describe_stage(service: RunningService) -> Stage:
     )
 
 
-def set_stage(service: RunningService) -> None:
+def set_stage(service: Service) -> None:
     """Make accounts, trust lines, purses and a market; tell the anchor of senders and rates."""
     stage = describe_stage(service)
     commands = [
@@ -105,13 +122,13 @@ def _submit(server: Server, builder: TransactionBuilder, *signers: Keypair) -> N
     server.submit_transaction(transaction)
 
 
-def _builder(service: RunningService, server: Server, source: Keypair) -> TransactionBuilder:
+def _builder(service: Service, server: Server, source: Keypair) -> TransactionBuilder:
     return TransactionBuilder(
         server.load_account(source.public_key), service.network_passphrase, base_fee=_FEE
     )
 
 
-def _create_accounts(service: RunningService, server: Server) -> None:
+def _create_accounts(service: Service, server: Server) -> None:
     """Friendbot pays for the market maker, which pays for everybody else in one transaction."""
     maker = service.keys.keypair("MARKET_MAKER")
     if _load(server, maker.public_key) is None:
@@ -128,7 +145,7 @@ def _create_accounts(service: RunningService, server: Server) -> None:
         _submit(server, builder, maker)
 
 
-def _fill_purses(service: RunningService, server: Server, stage: Stage) -> None:
+def _fill_purses(service: Service, server: Server, stage: Stage) -> None:
     """Trust lines and money for the market maker and the sending anchors, and the market's offer.
 
     All in one transaction, which each account that takes part signs.

@@ -1,0 +1,71 @@
+# syntax=docker/dockerfile:1
+# Two images: `production` (the last stage, the default) is the service and nothing else;
+# `localnet` adds the local Stellar network and the sandbox bank, for trying things out.
+#
+#   docker build -t landfall .
+#   docker build -t landfall-localnet --target localnet .
+
+FROM python:3.11-slim-bookworm AS base
+ENV PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    PATH=/opt/venv/bin:$PATH
+
+# -- Packages ---------------------------------------------------------------------------------
+FROM base AS packages
+WORKDIR /build
+COPY requirements.txt constraints.txt ./
+RUN python -m venv /opt/venv \
+    && pip install --no-cache-dir -r requirements.txt -c constraints.txt
+
+FROM packages AS localnet-packages
+# What localnet/ imports besides; the versions are those of constraints.txt.
+RUN pip install --no-cache-dir starlette uvicorn rich psutil -c constraints.txt
+
+# pip has no use in what runs. Last, since both sets of packages need it.
+FROM packages AS production-packages
+RUN pip uninstall --yes --quiet setuptools pip
+
+# -- The service ------------------------------------------------------------------------------
+FROM base AS service
+RUN useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent landfall \
+    # A volume takes over the owner of the folder that it first covers.
+    && install -d -o landfall -g landfall -m 0700 /keys/anchor /keys/payments
+WORKDIR /app
+COPY manage.py anchor.toml ./
+COPY anchor ./anchor
+COPY kernel ./kernel
+COPY sep1 ./sep1
+COPY sep10 ./sep10
+COPY sep12 ./sep12
+COPY sep31 ./sep31
+COPY sep38 ./sep38
+COPY stellar ./stellar
+COPY callbacks ./callbacks
+COPY payouts ./payouts
+COPY templates ./templates
+COPY --chmod=0755 deploy/run-with-keys /usr/local/bin/run-with-keys
+ENTRYPOINT ["run-with-keys"]
+
+# -- The local network and the sandbox bank ---------------------------------------------------
+FROM service AS localnet
+COPY --from=localnet-packages /opt/venv /opt/venv
+COPY localnet ./localnet
+RUN install -d -o landfall -g landfall -m 0700 /keys/bank /keys/stage /state && python -m compileall -q /app
+USER 10001:10001
+CMD ["python", "-m", "localnet.network", "--host", "0.0.0.0", "--state-dir", "/state"]
+
+# -- Production -------------------------------------------------------------------------------
+FROM service AS production
+COPY --from=production-packages /opt/venv /opt/venv
+# The settings want their variables to be there; collecting static files uses none of them.
+RUN READ_DOT_ENV=false SECRET_KEY=- JWT_KEYS=- SEALING_KEYS=- SIGNING_SECRET=- \
+    DISTRIBUTION_ACCOUNT=- ASSET_ISSUER=- DATABASE_URL=postgres://- \
+    python manage.py collectstatic --noinput --verbosity 0 \
+    && python -m compileall -q /app
+USER 10001:10001
+EXPOSE 8000
+# gunicorn reads how many workers it runs from WEB_CONCURRENCY; on SIGTERM it first answers the
+# requests that it has.
+ENV WEB_CONCURRENCY=2
+CMD ["gunicorn", "anchor.wsgi", "--bind", "0.0.0.0:8000", "--worker-class", "gthread", \
+     "--threads", "4", "--worker-tmp-dir", "/dev/shm", "--graceful-timeout", "20"]
