@@ -166,7 +166,7 @@ def test_a_client_domain_is_in_the_challenge_under_its_own_key(
     [
         OutboundRefused("the URL's host must have public addresses only"),
         OutboundFailed("the call failed"),
-        HttpAnswer(404, {}, b""),
+        HttpAnswer(404, {}, f'SIGNING_KEY = "{WALLET.public_key}"'.encode()),
         HttpAnswer(302, {"location": "https://elsewhere.example"}, b""),
         HttpAnswer(200, {}, b""),
         HttpAnswer(200, {}, b"SIGNING_KEY = 1"),
