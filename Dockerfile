@@ -25,31 +25,25 @@ RUN pip install --no-cache-dir starlette uvicorn rich psutil -c constraints.txt
 FROM packages AS production-packages
 RUN pip uninstall --yes --quiet setuptools pip
 
+# -- Sources: what .dockerignore lets in, apart from what only localnet gets -------------------
+FROM base AS source
+COPY . /source/service
+RUN cd /source && mv service/localnet . && rm -r service/deploy service/*.txt
+
 # -- The service ------------------------------------------------------------------------------
 FROM base AS service
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent landfall \
     # A volume takes over the owner of the folder that it first covers.
     && install -d -o landfall -g landfall -m 0700 /keys/anchor /keys/payments
 WORKDIR /app
-COPY manage.py anchor.toml ./
-COPY anchor ./anchor
-COPY kernel ./kernel
-COPY sep1 ./sep1
-COPY sep10 ./sep10
-COPY sep12 ./sep12
-COPY sep31 ./sep31
-COPY sep38 ./sep38
-COPY stellar ./stellar
-COPY callbacks ./callbacks
-COPY payouts ./payouts
-COPY templates ./templates
+COPY --from=source /source/service ./
 COPY --chmod=0755 deploy/run-with-keys /usr/local/bin/run-with-keys
 ENTRYPOINT ["run-with-keys"]
 
 # -- The local network and the sandbox bank ---------------------------------------------------
 FROM service AS localnet
 COPY --from=localnet-packages /opt/venv /opt/venv
-COPY localnet ./localnet
+COPY --from=source /source/localnet ./localnet
 RUN install -d -o landfall -g landfall -m 0700 /keys/bank /keys/stage /state && python -m compileall -q /app
 USER 10001:10001
 CMD ["python", "-m", "localnet.network", "--host", "0.0.0.0", "--state-dir", "/state"]
