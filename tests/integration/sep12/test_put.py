@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection, connections
 
+from callbacks.models import Callback
 from sep12 import services
 from sep12.models import Customer, CustomerField
 from sep12.status import FieldState
@@ -391,3 +393,17 @@ def test_puts_and_erasures_at_once_leave_no_personal_data_with_the_erased() -> N
 
 def test_a_field_state_says_nothing_of_the_value() -> None:
     assert set(FieldState.__dataclass_fields__) == {"status", "error", "provided"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_status_that_many_puts_bring_about_at_once_is_told_once() -> None:
+    registered = make_sending_anchor()
+    api = Api(registered.headers())
+    customer_id = api.register(memo="7", type="sender", first_name="María")
+    api.put("/callback", id=customer_id, url="https://callback.example.com/kyc")
+
+    def put(i: int) -> int:
+        return int(Api(api.headers).put(id=customer_id, last_name=f"Quispe {i}").status_code)
+
+    assert set(at_once(20, put)) == {202}
+    assert [json.loads(row.body)["status"] for row in Callback.objects.all()] == ["ACCEPTED"]
