@@ -13,8 +13,8 @@ from stellar_sdk import Keypair, Network
 from stellar_sdk.exceptions import Ed25519SecretSeedInvalidError
 from stellar_sdk.strkey import StrKey
 
-from payouts.rails.registry import find_rail_path, load_rail
-from sep1.assets import received_assets
+from payouts.rails.registry import find_rail_path, load_rail, rail_for
+from sep1.assets import ReceivedAsset, received_assets
 
 PUBLIC = Network.PUBLIC_NETWORK_PASSPHRASE
 
@@ -101,8 +101,26 @@ def check_offer(**kwargs: Any) -> list[CheckMessage]:
                         id="landfall.E007",
                     )
                 )
-        found += [_missing_rail(m) for m in asset.funding_methods if not _has_rail(m)]
+        for method in asset.funding_methods:
+            found += _check_method(asset, method)
     return found
+
+
+def _check_method(asset: ReceivedAsset, method: str) -> Iterator[CheckMessage]:
+    """Each method has a rail, and its receiving clients are asked for what the rail needs."""
+    if not _has_rail(method):
+        yield _missing_rail(method)
+        return
+    kind = asset.customer_type("receiver", method)
+    asked = settings.ANCHOR.get("customer_types", {}).get(kind, {}).get("required", [])
+    if missing := sorted(rail_for(method).required_fields(method) - set(asked)):
+        yield Error(
+            f"The rail for {method} needs {', '.join(missing)}, which customers of type "
+            f"{kind or '(none)'} are not asked for.",
+            hint=f"Add it to `required` of a receiver type for {method} in "
+            f"{settings.ANCHOR_CONFIG}.",
+            id="landfall.E012",
+        )
 
 
 def _has_rail(method: str) -> bool:

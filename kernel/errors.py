@@ -33,13 +33,13 @@ class BadRequest(ApiError):
 
 
 class Unauthenticated(ApiError):
-    """401: no token, or one that is not valid (SEP-12, SEP-38)."""
+    """401: no token, or one that is not valid (SEP-12)."""
 
     status = 401
 
 
 class Forbidden(ApiError):
-    """403: known or not, the caller may not (SEP-31's answer to a missing token too)."""
+    """403: the caller may not; SEP-31 and SEP-38 also answer a missing token with it."""
 
     status = 403
 

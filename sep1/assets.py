@@ -59,6 +59,19 @@ class ReceivedAsset:
     toml: dict[str, Any]  # what stellar.toml says besides code and issuer
     fields: dict[str, Any]  # SEP-31's deprecated per-transaction fields
 
+    def customer_type(self, role: str, funding_method: str) -> str:
+        """The SEP-12 type that a "sender" or "receiver" must be accepted for; "" if none.
+
+        The first of the asset's types for that role which names the method, or names none.
+        """
+        types = self.sender_types if role == "sender" else self.receiver_types
+        configured = settings.ANCHOR.get("customer_types", {})
+        for name in types:
+            methods = configured.get(name, {}).get("funding_methods")
+            if methods is None or funding_method in methods:
+                return name
+        return ""
+
 
 def _optional_amount(entry: dict[str, Any], key: str) -> Decimal | None:
     return Decimal(str(entry[key])) if key in entry else None

@@ -304,8 +304,8 @@ def _set_amounts(row: Transaction, request: Request, quote: Quote | None) -> Non
 def _set_customers(row: Transaction, caller: Caller, request: Request) -> bool:
     """Put the customers on the transaction; whether all that we must know is known."""
     asset = request.asset
-    row.sender_type = asset.sender_types[0] if asset.sender_types else ""
-    row.receiver_type = asset.receiver_types[0] if asset.receiver_types else ""
+    row.sender_type = asset.customer_type("sender", request.funding_method)
+    row.receiver_type = asset.customer_type("receiver", request.funding_method)
     if request.sender_id:
         row.sender = _get_customer(caller, request.sender_id, "sender_id")
     if request.receiver_id:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sep31.models import Event, Transaction
 from sep38.models import Quote
 from tests.fixtures.transactions import (
+    RECEIVER,
     make_transaction,
     order,
     post_transaction,
@@ -58,7 +59,7 @@ def test_info_tells_what_we_receive_to_anyone():
     assert usdc["quotes_supported"] is True
     assert usdc["quotes_required"] is False
     assert (usdc["min_amount"], usdc["max_amount"]) == (1, 10000)
-    assert set(usdc["sep12"]["receiver"]["types"]) == {"sep31-receiver"}
+    assert set(usdc["sep12"]["receiver"]["types"]) == {"sep31-receiver", "sep31-mobile-receiver"}
 
 
 def test_info_asks_the_database_nothing(django_assert_num_queries):
@@ -147,6 +148,16 @@ def test_a_customer_who_lacks_a_field_is_named_by_type(anchor):
     assert answer.status_code == 400
     assert answer.json() == {"error": "customer_info_needed", "type": "sep31-receiver"}
     assert not Transaction.objects.exists()
+
+
+def test_the_funding_method_decides_what_must_be_known_of_the_receiver(anchor):
+    receiver = register_customer(anchor, "2", "sep31-receiver", **RECEIVER)
+    answer = post_transaction(anchor, receiver_id=receiver, funding_method="mobile_money")
+    assert answer.status_code == 400
+    assert answer.json() == {"error": "customer_info_needed", "type": "sep31-mobile-receiver"}
+    register_customer(anchor, "2", "sep31-mobile-receiver", mobile_money_number="+5215512345678")
+    answer = post_transaction(anchor, receiver_id=receiver, funding_method="mobile_money")
+    assert answer.status_code == 201
 
 
 def test_another_anchors_customer_is_unknown(anchor, stranger):
