@@ -161,9 +161,9 @@ def _lease_signed(limit: int) -> list[OutgoingPayment]:
     now = timezone.now()
     with transaction.atomic():
         payments = OutgoingPayment.objects.lock_due_signed(now, limit)
-        OutgoingPayment.objects.filter(pk__in=[payment.pk for payment in payments]).update(
-            next_try_at=now + LEASE
-        )
+        for payment in payments:
+            payment.next_try_at = now + LEASE
+        OutgoingPayment.objects.bulk_update(payments, ["next_try_at"])
     return payments
 
 

@@ -351,6 +351,35 @@ def test_a_node_that_hides_the_inclusion_never_makes_us_pay_twice(
     assert payment.status == Status.CONFIRMED and paid(horizon) == 1
 
 
+def test_an_inclusion_that_only_the_accounts_history_shows_is_found(
+    horizon: FakeHorizon, source: HorizonSource, signer: SecretKeySigner
+) -> None:
+    payment = pay()
+    horizon.on_submit = lose_answer
+    horizon.hides_hashes = True
+    submit_due_payments(source, signer)
+    sweep(source, signer)
+    payment.refresh_from_db()
+    assert payment.status == Status.CONFIRMED and paid(horizon) == 1
+
+
+def test_a_payment_that_another_submitter_made_while_we_signed_it_is_not_made_again(
+    horizon: FakeHorizon, source: HorizonSource, signer: SecretKeySigner
+) -> None:
+    payment = pay()
+
+    class Slow(SecretKeySigner):
+        def sign(self, envelope: TransactionEnvelope) -> None:
+            super().sign(envelope)
+            submit_due_payments(source, signer)
+
+    assert claim_next_payment(source, Slow()) is None
+    payment.refresh_from_db()
+    assert payment.status == Status.CONFIRMED
+    sweep(source, signer)
+    assert paid(horizon) == 1
+
+
 def test_an_inclusion_that_stays_hidden_ends_with_an_operator_and_not_with_a_second_payment(
     horizon: FakeHorizon, source: HorizonSource, signer: SecretKeySigner
 ) -> None:
