@@ -61,7 +61,6 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django.contrib.postgres",
     "rest_framework",
-    "drf_spectacular",
     "anchor",
     "sep1",
     "sep10",
@@ -187,13 +186,6 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": [],
     "UNAUTHENTICATED_USER": None,
     "UNAUTHENTICATED_TOKEN": None,
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-}
-SPECTACULAR_SETTINGS = {
-    "TITLE": "Landfall",
-    "DESCRIPTION": "A Stellar receiving anchor: SEP-1, 10, 12, 31 and 38.",
-    "VERSION": "0.1.0",
-    "SERVE_INCLUDE_SCHEMA": False,
 }
 
 # -- Stellar ----------------------------------------------------------------------------------
