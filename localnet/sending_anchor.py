@@ -213,8 +213,9 @@ class SendingAnchor:
                     raise
                 time.sleep(0.5)
                 continue
-            # It says itself that it can't serve now; nothing was done.
-            if response.status_code not in (502, 503) or time.monotonic() > deadline:
+            # A POST is sent again only where the anchor says itself that it did nothing.
+            passing = (502, 503) if method == "POST" else range(500, 600)
+            if response.status_code not in passing or time.monotonic() > deadline:
                 break
             time.sleep(0.5)
         path = urlsplit(url).path

@@ -355,6 +355,8 @@ class RunningService:
                     *(python, "-m", "gunicorn", "anchor.wsgi", "--worker-class", "gthread"),
                     *("--workers", "2", "--threads", "4", "--access-logfile", "-"),
                     *("--bind", f"127.0.0.1:{self.ports['web']}", "--graceful-timeout", "3"),
+                    # A killed master's workers hold the port until they notice.
+                    "--reuse-port",
                 ],
                 no_keys,
             ),
