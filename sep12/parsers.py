@@ -1,5 +1,5 @@
-"""Forms with a limit on each part. Files stay in memory: on disk they would be personal data in
-the clear.
+"""Multipart forms with a limit on each file. Files stay in memory, for on disk they would be
+personal data in the clear.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from typing import Any
 from django.conf import settings
 from django.core.files.uploadedfile import InMemoryUploadedFile
 from django.core.files.uploadhandler import FileUploadHandler
-from django.http import QueryDict
 from django.http.multipartparser import MultiPartParser as DjangoMultiPartParser
 from django.http.multipartparser import MultiPartParserError
 from rest_framework.parsers import BaseParser, DataAndFiles
@@ -56,18 +55,3 @@ class MultiPartParser(BaseParser):
         except MultiPartParserError as error:
             raise BadRequest("The request body must be valid multipart/form-data") from error
         return DataAndFiles(data, files)
-
-
-class FormParser(BaseParser):
-    """`application/x-www-form-urlencoded`, always UTF-8."""
-
-    media_type = "application/x-www-form-urlencoded"
-
-    def parse(
-        self, stream: Any, media_type: str | None = None, parser_context: Any = None
-    ) -> QueryDict:
-        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        raw = stream.read(limit + 1)
-        if len(raw) > limit:
-            raise TooLarge(f"The request body must be at most {limit} bytes")
-        return QueryDict(raw, encoding="utf-8")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from django.http import QueryDict
+from rest_framework.parsers import FormParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -15,7 +16,7 @@ from sep10.authentication import Caller
 from sep10.views import AuthenticatedView
 from sep12 import services
 from sep12.identity import PARAMETERS, CustomerParams, read_params
-from sep12.parsers import FormParser, MultiPartParser
+from sep12.parsers import MultiPartParser
 from sep12.serializers import read_submission, read_verifications
 from sep12.types import get_customer_type
 

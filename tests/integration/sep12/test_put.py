@@ -160,7 +160,7 @@ def test_a_file_is_stored_sealed_and_counts_as_its_field(api: Api) -> None:
     response = api.form(type="checked", first_name="María", photo_id_front=photo)
     assert response.status_code == 202
     row = CustomerField.objects.get(name="photo_id_front")
-    assert bytes(row.file) == b"\x89PNG the face"
+    assert row.file == b"\x89PNG the face"
     assert row.content_type == "image/png"
     body = api.get(id=response.json()["id"], type="checked").json()
     assert body["status"] == "ACCEPTED"
@@ -188,7 +188,8 @@ def test_large_files_never_touch_the_disk(api: Api, settings: Any, tmp_path: Any
 def test_a_file_where_text_belongs_and_an_empty_file_are_refused(
     api: Api, name: str, content: bytes
 ) -> None:
-    response = api.form(**{name: SimpleUploadedFile("f", content, "image/png")})
+    parts: dict[str, Any] = {name: SimpleUploadedFile("f", content, "image/png")}
+    response = api.form(**parts)
     assert response.status_code == 400
     assert name in response.json()["error"]
 

@@ -58,7 +58,7 @@ def test_both_spellings_of_a_name_are_one_field() -> None:
     assert find_field("shoe_size") is None
 
 
-GOOD = {
+GOOD: dict[str, list[object]] = {
     "first_name": ["Ana", "María José", "O'Neil", "山田", "x" * 255],
     "address": ["Calle 1\nCol. Centro\r\nMéxico"],
     "birth_date": ["1976-07-04", "2000-02-29"],
