@@ -41,7 +41,7 @@ def _should_stop() -> bool:
 def _try_lock(account: str) -> Iterator[bool]:
     """PostgreSQL's session lock, so that idle duplicates of a watcher go away. Nothing relies on
     it: two watchers at once are right, only twice the work."""
-    key = [WATCHER_LOCK, account]
+    key = (WATCHER_LOCK, account)
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_lock(%s, hashtext(%s))", key)
         is_held = bool(cursor.fetchone()[0])

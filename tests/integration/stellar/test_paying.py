@@ -42,7 +42,7 @@ TIMEOUT: Answer = (504, {"title": "Timeout", "status": 504})
 
 def pay(**changes: Any) -> OutgoingPayment:
     """Queue a refund of 5 XLM."""
-    wanted = {"destination": PAYER, "asset": XLM, "amount": Decimal(5)} | changes
+    wanted: dict[str, Any] = {"destination": PAYER, "asset": XLM, "amount": Decimal(5)} | changes
     return create_outgoing_payment(**wanted)
 
 

@@ -31,7 +31,7 @@ def memo_of(**fields: Any) -> tuple[str, str]:
 
 
 def test_a_payment_keeps_amount_asset_payer_ledger_and_close_time() -> None:
-    payment = read(payment_record(ledger=10))
+    payment = read(payment_record(10))
     assert (payment.amount, payment.asset) == (Decimal("100"), USDC)
     assert (payment.from_account, payment.account) == (PAYER, OURS)
     assert (payment.operation_id, payment.ledger) == (token_of(10), 10)
