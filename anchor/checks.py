@@ -9,12 +9,15 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.exceptions import ImproperlyConfigured
 from stellar_sdk import Keypair, Network
 from stellar_sdk.exceptions import Ed25519SecretSeedInvalidError
 from stellar_sdk.strkey import StrKey
 
 from payouts.rails.registry import find_rail_path, load_rail, rail_for
 from sep1.assets import ReceivedAsset, received_assets
+from sep12.types import customer_types
+from sep38.pairs import all_pairs
 
 PUBLIC = Network.PUBLIC_NETWORK_PASSPHRASE
 
@@ -90,7 +93,18 @@ def check_offer(**kwargs: Any) -> list[CheckMessage]:
             )
         ]
     found: list[CheckMessage] = []
-    types = settings.ANCHOR.get("customer_types", {})
+    try:
+        types = customer_types()
+        all_pairs()
+    except (ImproperlyConfigured, KeyError, TypeError, ValueError, ArithmeticError) as error:
+        return [
+            Error(
+                f"[customer_types] or [[pairs]] of {settings.ANCHOR_CONFIG} can't be read: "
+                f"{error}.",
+                hint="Compare them with the anchor.toml that came with Landfall.",
+                id="landfall.E013",
+            )
+        ]
     for asset in assets.values():
         for kind in (*asset.sender_types, *asset.receiver_types):
             if kind not in types:
@@ -112,7 +126,7 @@ def _check_method(asset: ReceivedAsset, method: str) -> Iterator[CheckMessage]:
         yield _missing_rail(method)
         return
     kind = asset.customer_type("receiver", method)
-    asked = settings.ANCHOR.get("customer_types", {}).get(kind, {}).get("required", [])
+    asked = customer_types()[kind].required if kind in customer_types() else ()
     if missing := sorted(rail_for(method).required_fields(method) - set(asked)):
         yield Error(
             f"The rail for {method} needs {', '.join(missing)}, which customers of type "

@@ -1,9 +1,26 @@
 """WSGI entry point: `gunicorn anchor.wsgi`."""
 
+from __future__ import annotations
+
 import os
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "anchor.settings")
 
-application = get_wsgi_application()
+_CHARSET = re.compile(r";\s*charset\s*=\s*(\"[^\"]*\"|[^;]*)", re.IGNORECASE)
+
+_django = get_wsgi_application()
+
+
+def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """Django, told nothing of charsets: all that we take is UTF-8 (RFC 8259, section 8.1).
+
+    Python knows codecs such as base64 by the same names, and Django trips over them while it
+    makes the request, before anything of ours could turn that into a 4xx.
+    """
+    environ["CONTENT_TYPE"] = _CHARSET.sub("", environ.get("CONTENT_TYPE", ""))
+    return _django(environ, start_response)

@@ -14,6 +14,9 @@ from sep10.models import SendingAnchor
 
 
 class CustomerQuerySet(models.QuerySet["Customer"]):
+    def is_erased(self, pk: uuid.UUID) -> bool:
+        return self.filter(pk=pk, erased_at__isnull=False).exists()
+
     def present(self) -> CustomerQuerySet:
         """Those that were not erased."""
         return self.filter(erased_at__isnull=True)

@@ -12,6 +12,7 @@ from django.utils import timezone
 from kernel.announce import announce
 from kernel.errors import BadRequest, Conflict, NotFound
 from sep10.authentication import Caller
+from sep12.models import Customer
 from sep31.machine import OPEN
 from sep31.models import Transaction
 from sep31.signals import transactions_touched
@@ -43,7 +44,7 @@ class TransactionCustomers:
         present = getattr(row, f"{role}_id")
         if present == customer_id:
             return
-        if present is not None:
+        if present is not None and not Customer.objects.is_erased(present):
             raise Conflict(f"transaction_id has another {role} already")
         if row.status not in OPEN:
             raise Conflict(f"transaction_id names a transaction that is {row.status}")

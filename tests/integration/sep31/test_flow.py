@@ -439,6 +439,22 @@ def test_a_customer_erased_before_the_payout_is_asked_for_again(anchor):
     assert row.payout is None
 
 
+def test_an_erased_customer_can_be_replaced_in_an_open_transaction(anchor):
+    row = make_transaction(anchor)
+    Client().delete(
+        f"/sep12/customer/{anchor.account}",
+        {"memo": "2", "memo_type": "id"},
+        content_type=JSON,
+        headers=anchor.headers(),
+    )
+    pay(row)
+    other = register_customer(anchor, "3", "sep31-receiver", transaction_id=str(row.pk), **RECEIVER)
+    services.advance([row.pk])
+    row.refresh_from_db()
+    assert str(row.receiver_id) == other
+    assert row.payout is not None
+
+
 # -- Operators --------------------------------------------------------------------------------
 
 
