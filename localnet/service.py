@@ -67,9 +67,10 @@ class RunningService:
     """The service as processes that are started again when they die.
 
     `processes` are some of `ALL`. A port of 0 is any free one. `settings` are further settings
-    of the anchor, by the names of its environment. `env` holds all that the anchor's
-    settings read: run anything of the project's with it. After `start` everything answers and,
-    when the network is among the processes, the database is migrated and `localnet.stage` is set.
+    of the anchor, by the names of its environment, and `wsgi` is what gunicorn serves. `env` holds
+    all that the anchor's settings read: run anything of the project's with it. After `start`
+    everything answers and, when the network is among the processes, the database is migrated and
+    `localnet.stage` is set.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class RunningService:
         network_passphrase: str = DEFAULT_PASSPHRASE,
         durable: bool = True,
         settings: dict[str, str] | None = None,
+        wsgi: str = "anchor.wsgi",
         report: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.state_dir = state_dir.resolve()
@@ -91,6 +93,7 @@ class RunningService:
         self._wanted_ports = {"web": port, "network": horizon_port}
         self._durable = durable
         self._settings = settings or {}
+        self._wsgi = wsgi
         self._report = report
         self._lock: IO[str] | None = None
         self._supervisor: subprocess.Popen[bytes] | None = None
@@ -352,7 +355,7 @@ class RunningService:
             "bank": Program([python, "-m", "localnet.bank"], no_keys),
             "web": Program(
                 [
-                    *(python, "-m", "gunicorn", "anchor.wsgi", "--worker-class", "gthread"),
+                    *(python, "-m", "gunicorn", self._wsgi, "--worker-class", "gthread"),
                     *("--workers", "2", "--threads", "4", "--access-logfile", "-"),
                     *("--bind", f"127.0.0.1:{self.ports['web']}", "--graceful-timeout", "3"),
                     # A killed master's workers hold the port until they notice.
