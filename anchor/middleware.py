@@ -18,7 +18,7 @@ Handler = Callable[[HttpRequest], HttpResponseBase]
 ADMIN_PREFIX = "/admin/"
 # django-unfold's Alpine.js evaluates expressions, hence 'unsafe-eval', here and nowhere else.
 ADMIN_CSP = (
-    "default-src 'self'; script-src 'self' 'unsafe-eval' 'unsafe-inline'; "
+    "default-src 'self'; script-src 'self' 'unsafe-eval'; "
     "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
     "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
 )

@@ -53,6 +53,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 INSTALLED_APPS = [
     "unfold",
+    "unfold.contrib.filters",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -109,6 +110,7 @@ STATIC_URL = "/static/"
 STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(BASE_DIR / "staticfiles")))
 WHITENOISE_USE_FINDERS = True
 LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
 
 # The limits of one request; a SEP-12 file is the largest thing that we take.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
@@ -259,9 +261,119 @@ LOGGING = {
 }
 
 # -- The operators' admin ---------------------------------------------------------------------
+# Which page shows what a lower room serves without knowing it.
+ADMIN_SUBJECTS = {
+    "sep31": "sep31.transaction",  # callbacks' streams
+    "sep12": "sep12.customer",
+    "payout": "sep31.transaction",
+    "received": "sep31.receipt",
+    "outgoing": "sep31.refund",
+}
+
+
+def _menu_item(title: str, icon: str, model: str, query: str = "") -> dict[str, Any]:
+    """An entry of the sidebar, for those who may see the list that it opens."""
+    app, name = model.split(".")
+    url = reverse_lazy(f"admin:{app}_{name}_changelist")
+    return {
+        "title": title,
+        "icon": icon,
+        "link": (lambda request: f"{url}{query}") if query else url,
+        "permission": lambda request: request.user.has_perm(f"{app}.view_{name}"),
+    }
+
+
 UNFOLD = {
     "SITE_TITLE": "Landfall",
     "SITE_HEADER": "Landfall",
-    "SHOW_HISTORY": True,
+    "SITE_SUBHEADER": "Receiving anchor",
+    "SITE_SYMBOL": "anchor",
     "SITE_URL": reverse_lazy("admin:index"),
+    "SHOW_HISTORY": True,
+    "SHOW_VIEW_ON_SITE": False,
+    "DASHBOARD_CALLBACK": "anchor.dashboard.fill_dashboard",
+    "COLORS": {
+        "primary": {
+            "50": "oklch(97.1% .013 210)",
+            "100": "oklch(94.1% .03 212)",
+            "200": "oklch(89% .056 214)",
+            "300": "oklch(81.5% .09 218)",
+            "400": "oklch(72.3% .12 222)",
+            "500": "oklch(61.5% .125 226)",
+            "600": "oklch(52% .115 230)",
+            "700": "oklch(45% .1 232)",
+            "800": "oklch(38.5% .08 234)",
+            "900": "oklch(33.5% .065 236)",
+            "950": "oklch(24.5% .05 238)",
+        },
+    },
+    "SIDEBAR": {
+        "show_search": True,
+        "show_all_applications": False,
+        "navigation": [
+            {
+                "title": "Work",
+                "items": [
+                    {
+                        "title": "Dashboard",
+                        "icon": "dashboard",
+                        "link": reverse_lazy("admin:index"),
+                    },
+                    _menu_item("Transactions", "swap_horiz", "sep31.transaction"),
+                    _menu_item("Inbox", "inbox", "sep31.receipt", "?rest__exact=inbox"),
+                ],
+            },
+            {
+                "title": "Money",
+                "separator": True,
+                "items": [
+                    _menu_item("Received payments", "call_received", "stellar.receivedpayment"),
+                    _menu_item("Receipts", "receipt_long", "sep31.receipt"),
+                    _menu_item("Payouts", "payments", "payouts.payout"),
+                    _menu_item("Attempts", "history", "payouts.attempt"),
+                    _menu_item("Refunds", "undo", "sep31.refund"),
+                    _menu_item("Outgoing payments", "call_made", "stellar.outgoingpayment"),
+                ],
+            },
+            {
+                "title": "Partners and customers",
+                "separator": True,
+                "items": [
+                    _menu_item("Sending anchors", "handshake", "sep10.sendinganchor"),
+                    _menu_item("Customers", "group", "sep12.customer"),
+                    _menu_item("Decisions", "gavel", "sep12.decision"),
+                ],
+            },
+            {
+                "title": "Rates and quotes",
+                "separator": True,
+                "items": [
+                    _menu_item("Rates", "currency_exchange", "sep38.rate"),
+                    _menu_item("Quotes", "request_quote", "sep38.quote"),
+                ],
+            },
+            {
+                "title": "Callbacks",
+                "separator": True,
+                "items": [_menu_item("Callbacks", "send", "callbacks.callback")],
+            },
+            {
+                "title": "Network",
+                "separator": True,
+                "items": [
+                    _menu_item("Watchers", "visibility", "stellar.cursor"),
+                    _menu_item("Unread records", "report", "stellar.unreadrecord"),
+                ],
+            },
+            {
+                "title": "Staff",
+                "separator": True,
+                "items": [
+                    _menu_item("Users", "person", "auth.user"),
+                    _menu_item("Groups", "groups", "auth.group"),
+                    _menu_item("History", "manage_history", "admin.logentry"),
+                ],
+            },
+        ],
+    },
 }

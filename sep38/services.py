@@ -118,13 +118,22 @@ def get_owned_quote(caller: Caller, quote_id: object) -> Quote:
     return quote
 
 
+def parse_rate(text: str) -> Decimal:
+    """Read a rate that an operator wrote, digit for digit. Raises `ValueError`."""
+    if not _RATE.fullmatch(text) or Decimal(text) == 0:
+        raise ValueError("must be a positive number in plain digits with up to 12 decimals")
+    return Decimal(text)
+
+
 def set_rate(sell: AssetName, buy: AssetName, rate: str, *, source: str = "operator") -> Rate:
     """Put a new rate of a pair in force. Raises `BadRequest`."""
     pair = find_pair(sell, buy)
-    if not _RATE.fullmatch(rate) or Decimal(rate) == 0:
-        raise BadRequest("rate must be a positive number in plain digits with up to 12 decimals")
+    try:
+        parsed = parse_rate(rate)
+    except ValueError as error:
+        raise BadRequest(f"rate {error}") from error
     return Rate.objects.create(
-        sell_asset=str(pair.sell), buy_asset=str(pair.buy), rate=Decimal(rate), source=source
+        sell_asset=str(pair.sell), buy_asset=str(pair.buy), rate=parsed, source=source
     )
 
 
