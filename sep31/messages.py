@@ -29,10 +29,16 @@ STATUS_MESSAGES: dict[str, str] = {
     Reason.REFUND_CONFIRMED: "The payment was sent back on Stellar.",
     Reason.REFUND_FAILED: "The payment could not be sent back yet; our operators are on it.",
     Reason.OPERATOR_RETRY: "Our operators are trying again.",
-    Reason.PAYMENT_UNDERPAID: "A payment of less than the agreed amount arrived.",
-    Reason.PAYMENT_OVERPAID: "A payment of more than the agreed amount arrived.",
-    Reason.PAYMENT_LATE: "A payment arrived after the deadline.",
-    Reason.PAYMENT_WRONG_ASSET: "A payment in another asset than the agreed one arrived.",
-    Reason.PAYMENT_SECOND: "A further payment arrived for a transaction that was paid already.",
-    Reason.PAYMENT_NOT_READY: "A payment arrived while the transaction could not be paid.",
+    Reason.PAYMENT_UNDERPAID: (
+        "A payment of less than the agreed amount arrived and was not taken. "
+        "The agreed amount is still awaited."
+    ),
+    Reason.PAYMENT_OVERPAID: "More than the agreed amount arrived; the excess was not taken.",
+    Reason.PAYMENT_LATE: "A payment arrived after the deadline and was not taken.",
+    Reason.PAYMENT_WRONG_ASSET: (
+        "A payment in another asset than the agreed one arrived and was not taken. "
+        "The agreed payment is still awaited."
+    ),
+    Reason.PAYMENT_SECOND: "A further payment arrived after the agreed one and was not taken.",
+    Reason.PAYMENT_NOT_READY: "A payment arrived that could not be taken.",
 }

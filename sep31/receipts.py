@@ -200,9 +200,20 @@ def _store(receipts: list[Receipt], targets: Iterable[Transaction]) -> None:
         for receipt in receipts
         if receipt.transaction is not None and receipt.outcome in _NOTES
     )
+    _tell_who_still_waits(receipts)
     ReceivedPayment.objects.filter(pk__in=[receipt.payment_id for receipt in receipts]).update(
         claimed=True
     )
     touched = [target.pk for target in targets]
     # The sweep that matches goes on to advance what is due.
     Transaction.objects.filter(pk__in=touched).update(look_at=now)
+
+
+def _tell_who_still_waits(receipts: list[Receipt]) -> None:
+    """Where a payment was not taken, `status_message` says so until something else happens."""
+    for receipt in receipts:
+        note = _NOTES.get(Outcome(receipt.outcome))
+        if receipt.transaction is not None and note and not receipt.credited:
+            Transaction.objects.filter(
+                pk=receipt.transaction_id, status__in=[Status.PENDING_SENDER, Status.EXPIRED]
+            ).update(reason=note)

@@ -182,6 +182,8 @@ def test_a_payment_that_is_not_as_agreed_goes_back_and_the_transaction_waits_on(
     assert refund.outgoing.destination == payment.from_account
     assert (refund.outgoing.memo_type, refund.outgoing.memo) == ("id", "77")
     assert row.events.last().reason == f"payment_{outcome}"
+    answer = Client().get(f"/sep31/transactions/{row.pk}", headers=anchor.headers())
+    assert "was not taken" in answer.json()["transaction"]["status_message"]
     assert_books_balance()
     network_confirms(refund)
     assert_books_balance()
