@@ -37,7 +37,7 @@ RUN useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent la
     && install -d -o landfall -g landfall -m 0700 /keys/anchor /keys/payments
 WORKDIR /app
 COPY --from=source /source/service ./
-COPY --chmod=0755 deploy/run-with-keys /usr/local/bin/run-with-keys
+COPY --chmod=0755 deploy/run-with-keys deploy/migrate /usr/local/bin/
 ENTRYPOINT ["run-with-keys"]
 
 # -- The local network and the sandbox bank ---------------------------------------------------
@@ -58,8 +58,7 @@ RUN READ_DOT_ENV=false SECRET_KEY=- JWT_KEYS=- SEALING_KEYS=- SIGNING_SECRET=- \
     && python -m compileall -q /app
 USER 10001:10001
 EXPOSE 8000
-# gunicorn reads how many workers it runs from WEB_CONCURRENCY; on SIGTERM it first answers the
-# requests that it has.
-ENV WEB_CONCURRENCY=2
-CMD ["gunicorn", "anchor.wsgi", "--bind", "0.0.0.0:8000", "--worker-class", "gthread", \
-     "--threads", "4", "--worker-tmp-dir", "/dev/shm", "--graceful-timeout", "20"]
+# gunicorn reads both; it listens on every address. On SIGTERM it first answers what it has.
+ENV PORT=8000 WEB_CONCURRENCY=2
+CMD ["gunicorn", "anchor.wsgi", "--worker-class", "gthread", "--threads", "4", \
+     "--worker-tmp-dir", "/dev/shm", "--graceful-timeout", "20", "--no-control-socket"]
