@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -129,6 +130,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m localnet.composed", description=__doc__)
     parser.add_argument("command", choices=("setup", "stories", "login"))
     command = parser.parse_args().command
+    # The first process of a container ignores SIGTERM unless it says otherwise.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     console = Console()
     if not console.is_terminal:
         console = Console(width=140)  # a log has no width of its own
