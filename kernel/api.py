@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig, TooManyFilesSent
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
 from rest_framework import exceptions
 from rest_framework.negotiation import BaseContentNegotiation
@@ -22,7 +23,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from kernel.errors import ApiError, BadRequest, TooLarge
+from kernel.errors import ApiError, BadRequest, TooLarge, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -133,6 +134,9 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
         return Response({"error": f"The content type must be one of: {allowed}"}, status=415)
     if isinstance(error, exceptions.ParseError):
         return Response({"error": "The request body could not be read"}, status=400)
+    if isinstance(error, OperationalError | InterfaceError):
+        logger.error("the database did not answer (%s)", type(error).__name__)
+        return exception_handler(Unavailable("Try again in a moment"), context)
     if isinstance(error, exceptions.APIException):
         headers = {}
         wait = getattr(error, "wait", None)
@@ -143,6 +147,8 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
 
 
 def _headers(error: ApiError) -> dict[str, str]:
+    if error.status == 503:
+        return {"Retry-After": "5"}
     return {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
 
 

@@ -24,6 +24,9 @@ MEMO_TYPES = ["id", "text", "hash"]
 
 
 class TransactionQuerySet(models.QuerySet["Transaction"]):
+    """Payouts are read by a query of their own, after the lock: joined, they would be as they were
+    before a lock that had to be waited for, beside a transaction as it is after."""
+
     def lock_for_change(self, ids: Iterable[uuid.UUID]) -> list[Transaction]:
         """Lock these transactions, in primary-key order, for the rest of the database transaction.
 
@@ -33,8 +36,8 @@ class TransactionQuerySet(models.QuerySet["Transaction"]):
         return list(
             self.filter(pk__in=list(ids))
             .order_by("pk")
-            .select_for_update(of=("self",))
-            .select_related("quote", "payout")
+            .select_for_update()
+            .prefetch_related("payout")
         )
 
     def lock_due(self, now: datetime, limit: int) -> list[Transaction]:
@@ -45,8 +48,8 @@ class TransactionQuerySet(models.QuerySet["Transaction"]):
         return list(
             self.filter(status__in=OPEN, look_at__lte=now)
             .order_by("look_at")
-            .select_for_update(of=("self",), skip_locked=True)
-            .select_related("quote", "payout")[:limit]
+            .select_for_update(skip_locked=True)
+            .prefetch_related("payout")[:limit]
         )
 
     def waiting_for(self, customer_id: uuid.UUID, limit: int = 500) -> list[uuid.UUID]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from django.db import OperationalError
 from django.test import Client
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
@@ -307,6 +308,17 @@ def test_reading_costs_few_queries(anchor, django_assert_max_num_queries):
     row = make_transaction(anchor)
     with django_assert_max_num_queries(4):
         get(anchor, f"transactions/{row.pk}")
+
+
+def test_a_database_that_does_not_answer_is_a_503_to_try_again(anchor, monkeypatch):
+    def die(*_):
+        raise OperationalError("server closed the connection: secret details")
+
+    monkeypatch.setattr("sep31.views.get_owned_transaction", die)
+    answer = get(anchor, "transactions/x")
+    assert answer.status_code == 503
+    assert answer["Retry-After"]
+    assert answer.json() == {"error": "Try again in a moment"}
 
 
 # -- PATCH and callback -----------------------------------------------------------------------

@@ -3,7 +3,9 @@ straight into their tables: what `advance` makes of them."""
 
 from __future__ import annotations
 
+import json
 import threading
+import time
 from datetime import timedelta
 from decimal import Decimal
 
@@ -497,7 +499,7 @@ def test_each_change_of_status_queues_one_callback_with_the_transaction_as_it_wa
     Transaction.objects.update(callback_url="https://a.example/callback")
     pay(row)
     rail_says(row, "delivered", rail_reference="BANK-1")
-    bodies = [__import__("json").loads(c.body) for c in Callback.objects.order_by("pk")]
+    bodies = [json.loads(c.body) for c in Callback.objects.order_by("pk")]
     assert [body["transaction"]["status"] for body in bodies] == ["pending_receiver", "completed"]
     assert "completed_at" not in bodies[0]["transaction"]
     assert bodies[1]["transaction"]["external_transaction_id"] == "BANK-1"
@@ -567,6 +569,44 @@ def test_many_workers_at_once_credit_and_pay_each_payment_once(anchor):
     assert Event.objects.filter(reason="payment_received").count() == 10
     assert not ReceivedPayment.objects.filter(claimed=False).exists()
     assert_books_balance()
+
+
+def wait_until_a_session_waits_for_a_lock():
+    for _ in range(500):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM pg_locks WHERE NOT granted")
+            if cursor.fetchone():
+                return
+        time.sleep(0.01)
+    raise AssertionError("nobody waits")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_waited_for_a_transaction_sees_its_payout_as_it_is_now(anchor):
+    row = make_transaction(anchor)
+    pay(row)
+    rail_says(row, "refused", refused_fields={"bank_account_number": "no such account"})
+    seen = []
+
+    def look():
+        try:
+            with transaction.atomic():
+                [late] = Transaction.objects.lock_for_change([row.pk])
+                seen.append((late.status, late.payout.status))
+        finally:
+            connections.close_all()
+
+    other = threading.Thread(target=look)
+    with transaction.atomic():
+        [mine] = Transaction.objects.lock_for_change([row.pk])
+        other.start()
+        wait_until_a_session_waits_for_a_lock()
+        mine.payout.status, mine.payout.next_try_at = "due", timezone.now()
+        mine.payout.save()
+        mine.status = "pending_receiver"
+        mine.save()
+    other.join()
+    assert seen == [("pending_receiver", "due")]
 
 
 @pytest.mark.django_db(transaction=True)
