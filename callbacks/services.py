@@ -7,7 +7,7 @@ import json
 import logging
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -111,10 +111,10 @@ class CallbackOrder:
 
     stream: str
     url: str
-    body: dict[str, object]
+    body: Mapping[str, object]
 
 
-def queue_callback(*, stream: str, url: str, body: dict[str, object]) -> Callback:
+def queue_callback(*, stream: str, url: str, body: Mapping[str, object]) -> Callback:
     """Queue one callback; see `queue_callbacks`."""
     [callback] = queue_callbacks([CallbackOrder(stream, url, body)])
     return callback

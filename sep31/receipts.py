@@ -215,5 +215,5 @@ def _tell_who_still_waits(receipts: list[Receipt]) -> None:
         note = _NOTES.get(Outcome(receipt.outcome))
         if receipt.transaction is not None and note and not receipt.credited:
             Transaction.objects.filter(
-                pk=receipt.transaction_id, status__in=[Status.PENDING_SENDER, Status.EXPIRED]
+                pk=receipt.transaction.pk, status__in=[Status.PENDING_SENDER, Status.EXPIRED]
             ).update(reason=note)

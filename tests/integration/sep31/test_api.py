@@ -169,41 +169,38 @@ def test_another_anchors_customer_is_unknown(anchor, stranger):
     assert not Transaction.objects.exists()
 
 
-BAD = (
-    [
-        {"amount": value}
-        for value in (
-            *(0, "0", -1, "-1", "NaN", "Infinity", "1e400", "1e2", "100.12345678", "", None, True),
-            *([], {}, "١٠٠", " 100", "0x10", "922337203685.4775808", "0.5", "10000.1", [100]),
-        )
-    ]
-    + [{"asset_code": value} for value in ("BTC", "usdc", "", None, 7, ["USDC"])]
-    + [
-        {"asset_issuer": "G" * 56},
-        {"asset_issuer": ["x"]},
-        {"destination_asset": "iso4217:XXX"},
-        {"destination_asset": "iso4217:EUR"},
-        {"destination_asset": 5},
-        {"funding_method": "pigeon"},
-        {"funding_method": {}},
-        {"quote_id": "no such"},
-        {"quote_id": "00000000-0000-0000-0000-000000000000"},
-        {"sender_id": "no such"},
-        {"receiver_id": "00000000-0000-0000-0000-000000000000"},
-        {"receiver_id": [1]},
-        {"refund_memo": "1"},
-        {"refund_memo_type": "id"},
-        {"refund_memo": "x", "refund_memo_type": "id"},
-        {"refund_memo": "-1", "refund_memo_type": "id"},
-        {"refund_memo": str(2**64), "refund_memo_type": "id"},
-        {"refund_memo": "x" * 29, "refund_memo_type": "text"},
-        {"refund_memo": "short", "refund_memo_type": "hash"},
-        {"refund_memo": "1", "refund_memo_type": "return"},
-        {"fields": "x"},
-        {"fields": {"transaction": []}},
-        {"lang": ["en"]},
-    ]
-)
+BAD_AMOUNTS: list[object] = [
+    *(0, "0", -1, "-1", "NaN", "Infinity", "1e400", "1e2", "100.12345678", "", None, True),
+    *([], {}, "١٠٠", " 100", "0x10", "922337203685.4775808", "0.5", "10000.1", [100]),
+]
+BAD_CODES: list[object] = ["BTC", "usdc", "", None, 7, ["USDC"]]
+BAD: list[dict[str, object]] = [
+    *({"amount": value} for value in BAD_AMOUNTS),
+    *({"asset_code": value} for value in BAD_CODES),
+    {"asset_issuer": "G" * 56},
+    {"asset_issuer": ["x"]},
+    {"destination_asset": "iso4217:XXX"},
+    {"destination_asset": "iso4217:EUR"},
+    {"destination_asset": 5},
+    {"funding_method": "pigeon"},
+    {"funding_method": {}},
+    {"quote_id": "no such"},
+    {"quote_id": "00000000-0000-0000-0000-000000000000"},
+    {"sender_id": "no such"},
+    {"receiver_id": "00000000-0000-0000-0000-000000000000"},
+    {"receiver_id": [1]},
+    {"refund_memo": "1"},
+    {"refund_memo_type": "id"},
+    {"refund_memo": "x", "refund_memo_type": "id"},
+    {"refund_memo": "-1", "refund_memo_type": "id"},
+    {"refund_memo": str(2**64), "refund_memo_type": "id"},
+    {"refund_memo": "x" * 29, "refund_memo_type": "text"},
+    {"refund_memo": "short", "refund_memo_type": "hash"},
+    {"refund_memo": "1", "refund_memo_type": "return"},
+    {"fields": "x"},
+    {"fields": {"transaction": []}},
+    {"lang": ["en"]},
+]
 
 
 @pytest.mark.parametrize("changes", BAD, ids=str)

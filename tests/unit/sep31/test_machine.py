@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -114,7 +115,7 @@ def test_money_that_was_credited_never_expires(status):
             assert decision.to is not Status.EXPIRED
 
 
-AFTER = {
+AFTER: dict[Effect, dict[str, Any]] = {
     Effect.PAY_OUT: {"payout": PayoutFact.DUE},
     Effect.RETRY_PAYOUT: {"payout": PayoutFact.DUE, "wish": Wish.NONE},
     Effect.REJECT_CUSTOMER_FIELDS: {"kyc": Kyc.NEEDS_INFO},
