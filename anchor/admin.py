@@ -16,6 +16,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 
 from kernel.admin import DateFilter, RecordAdmin, at
 
+admin.site.index_title = "Dashboard"
 admin.site.unregister(User)
 admin.site.unregister(Group)
 

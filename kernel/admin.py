@@ -98,7 +98,9 @@ def shorten(text: str) -> SafeString | str:
     """The ends of an account, hash or id; all of it where the pointer rests."""
     if len(text) <= 16:
         return text
-    return format_html('<span title="{}">{}…{}</span>', text, text[:6], text[-6:])
+    return format_html(
+        '<span title="{}" class="whitespace-nowrap">{}…{}</span>', text, text[:6], text[-6:]
+    )
 
 
 def link_to(model: str, pk: object, text: object = None) -> SafeString:
@@ -263,6 +265,10 @@ class ConfirmedAction:
         raise NotImplementedError
 
 
+def sealed_columns(model: Any) -> list[str]:
+    return [f.name for f in model._meta.fields if isinstance(f, SealedBytesField)]
+
+
 def _fingerprint(facts: Sequence[tuple[str, Any]]) -> str:
     return hashlib.sha256(repr([(name, str(value)) for name, value in facts]).encode()).hexdigest()
 
@@ -275,6 +281,7 @@ class RecordAdmin(ModelAdmin):
     show_facets = admin.ShowFacets.NEVER  # a count for each choice of each filter
     paginator = BoundedPaginator
     list_per_page = 50
+    list_select_related: tuple[str, ...] = ()
     list_max_show_all = 0
     list_filter_submit = True
     list_fullwidth = True
@@ -294,14 +301,20 @@ class RecordAdmin(ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    def sealed_columns(self) -> list[str]:
-        return [f.name for f in self.model._meta.fields if isinstance(f, SealedBytesField)]
-
     def get_queryset(self, request: HttpRequest) -> QuerySet:
-        return super().get_queryset(request).defer(*self.sealed_columns())
+        """Without sealed columns: no page reads them, of the record or of what it points at."""
+        sealed = sealed_columns(self.model)
+        related = list(self.list_select_related or ())
+        for key in self.model._meta.fields:
+            columns = sealed_columns(key.related_model) if key.related_model else []
+            if columns:
+                related.append(key.name)
+                sealed += [f"{key.name}__{column}" for column in columns]
+        rows = super().get_queryset(request).defer(*sealed)
+        return rows.select_related(*related) if related else rows
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        sealed = self.sealed_columns()
+        sealed = sealed_columns(self.model)
         names = [f.name for f in self.model._meta.fields if f.name not in sealed]
         return [("The whole record", {"fields": names, "classes": ["collapse"]})]
 
@@ -391,7 +404,7 @@ class RecordAdmin(ModelAdmin):
             "opts": self.opts,
             "row": row,
             "action": action,
-            "facts": Panel("What will happen", [[name, value] for name, value in facts]),
+            "facts": Panel(f"{action.label}: what it means", [[*fact] for fact in facts]),
             "refusal": action.refusal(row),
             "form": form,
             "seen": _fingerprint(facts),

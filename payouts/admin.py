@@ -155,9 +155,6 @@ class AttemptAdmin(RecordAdmin):
     search_by = {"id": ("pk", "payout", "payout__reference")}
     search_help_text = "The id of an attempt (the rail's key), its payout, or its transaction"
 
-    def get_queryset(self, request: HttpRequest) -> Any:
-        return super().get_queryset(request).select_related("payout").defer("payout__details")
-
     @display(description="Key at the rail")
     def attempt(self, row: Attempt) -> str:
         return str(row.pk)

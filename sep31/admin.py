@@ -71,9 +71,12 @@ MEANINGS = {
     Status.ERROR: "It stopped and waits for an operator.",
 }
 
-OUTCOME_KINDS = {"agreed": "success", "overpaid": "warning"}
 REST_KINDS = {"none": "", "refund": "info", "inbox": "warning", "kept": ""}
-RECEIPT_KINDS = {outcome: OUTCOME_KINDS.get(outcome, "danger") for outcome in Receipt.Outcome}
+RECEIPT_KINDS: dict[str, str] = {
+    "agreed": "success",
+    "overpaid": "warning",
+    **dict.fromkeys(sorted(set(Receipt.Outcome.values) - {"agreed", "overpaid"}), "danger"),
+}
 
 
 class _Request(ConfirmedAction):
@@ -206,6 +209,7 @@ class TransactionAdmin(RecordAdmin):
         asset_filter("amount_out_asset"),
         ("started_at", DateFilter),
     )
+    list_select_related = ("sending_anchor", "quote")
     ordering = ("-started_at",)
     search_by = {
         "id": ("pk", "quote", "payout", "sender", "receiver"),
@@ -223,10 +227,6 @@ class TransactionAdmin(RecordAdmin):
         "a sending anchor's account"
     )
     confirmed_actions = (RetryTransaction(), RefundTransaction())
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet:
-        rows = super().get_queryset(request)
-        return rows.select_related("sending_anchor", "payout", "quote").defer("payout__details")
 
     def panels(self, request: HttpRequest, row: Transaction) -> list[Panel]:
         panels = [
@@ -489,10 +489,6 @@ class ReceiptAdmin(RecordAdmin):
     search_help_text = "A transaction's id, an operation's id, a hash on Stellar, or a memo"
     confirmed_actions = (RefundReceipt(), KeepReceipt())
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet:
-        rows = super().get_queryset(request).select_related("payment", "transaction")
-        return rows.defer("transaction__fields")
-
     def panels(self, request: HttpRequest, row: Receipt) -> list[Panel]:
         payment = row.payment
         refunds = row.refunds.order_by("pk")
@@ -573,6 +569,7 @@ class RefundAdmin(RecordAdmin):
         asset_filter("outgoing__asset"),
         ("created_at", DateFilter),
     )
+    list_select_related = ("outgoing",)
     ordering = ("-pk",)
     search_by = {
         "id": ("transaction",),
@@ -580,12 +577,6 @@ class RefundAdmin(RecordAdmin):
         "number": ("pk", "receipt"),
     }
     search_help_text = "A transaction's id, an operation's id, or a hash on Stellar"
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet:
-        rows = super().get_queryset(request)
-        return rows.select_related("outgoing", "receipt", "transaction").defer(
-            "transaction__fields"
-        )
 
     def panels(self, request: HttpRequest, row: Refund) -> list[Panel]:
         paid = row.outgoing

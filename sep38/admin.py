@@ -16,6 +16,7 @@ from unfold.widgets import (
 )
 
 from kernel.admin import DateFilter, Panel, RecordAdmin, ago, asset_filter, at, link_to, money
+from kernel.assets import AssetName
 from kernel.money import format_amount
 from sep38.models import Quote, Rate
 from sep38.pairs import all_pairs
@@ -23,6 +24,11 @@ from sep38.services import parse_rate, set_rate
 
 # A slip of one digit moves a rate by more than this; a market hardly ever does in one step.
 SUSPICIOUS_MOVE = Decimal("0.10")
+
+
+def _written(asset: AssetName) -> str:
+    issuer = asset.issuer
+    return f"{asset.code} of {issuer[:6]}…{issuer[-6:]}" if issuer else asset.code
 
 
 class RateForm(forms.ModelForm):
@@ -49,7 +55,10 @@ class RateForm(forms.ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        choices = [(str(number), str(pair)) for number, pair in enumerate(all_pairs())]
+        choices = [
+            (str(number), f"{_written(pair.sell)} for {_written(pair.buy)}")
+            for number, pair in enumerate(all_pairs())
+        ]
         self.fields["pair"] = forms.ChoiceField(
             choices=choices, widget=UnfoldAdminSelectWidget(choices=choices)
         )
@@ -137,7 +146,7 @@ class QuoteAdmin(RecordAdmin):
         "fee",
         "sending_anchor",
         "made",
-        "ends",
+        "until",
     )
     list_filter = (
         "sending_anchor",
@@ -186,5 +195,5 @@ class QuoteAdmin(RecordAdmin):
         return ago(row.created_at)
 
     @display(description="Stands until")
-    def ends(self, row: Quote) -> str:
+    def until(self, row: Quote) -> str:
         return ago(row.expires_at)

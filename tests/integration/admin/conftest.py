@@ -1,0 +1,142 @@
+"""An operator who may do everything, and an anchor with one of everything in its tables."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import NamedTuple
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.utils import timezone
+
+from callbacks.models import Callback
+from payouts.models import Attempt, Payout
+from sep10.models import UsedChallenge
+from sep12.models import Customer, Decision
+from sep31 import services
+from sep31.models import Receipt, Refund, Transaction
+from sep31.receipts import match_payments
+from sep38.models import Quote, Rate
+from stellar.models import OutgoingPayment, UnreadRecord
+from tests.fixtures.callers import RegisteredAnchor, make_sending_anchor
+from tests.fixtures.transactions import (
+    make_transaction,
+    move_ledger_clock,
+    record_payment,
+    usdc,
+)
+
+
+def log_in(username: str, *permissions: str, superuser: bool = False) -> Client:
+    """A client of a member of staff with these permissions ("app.codename")."""
+    user = User.objects.create_user(username, is_staff=True, is_superuser=superuser)
+    for permission in permissions:
+        app, codename = permission.split(".")
+        user.user_permissions.add(
+            Permission.objects.get(content_type__app_label=app, codename=codename)
+        )
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def anchor(db) -> RegisteredAnchor:
+    return make_sending_anchor("NairaPay")
+
+
+@pytest.fixture
+def operator(db) -> Client:
+    return log_in("olga", superuser=True)
+
+
+class Everything(NamedTuple):
+    stuck: Transaction  # its refund failed: an operator may retry
+    held: Transaction  # paid, payout due: an operator may refund
+    inbox: Receipt
+    customer: Customer
+    callback: Callback
+    failed_payment: OutgoingPayment
+    unread: UnreadRecord
+
+
+def paid(anchor: RegisteredAnchor, **changes: object) -> Transaction:
+    row = make_transaction(anchor)
+    record_payment(row, **changes)
+    match_payments()
+    services.advance([row.pk])
+    row.refresh_from_db()
+    return row
+
+
+def refund_fails(row: Transaction) -> OutgoingPayment:
+    """The rail can't deliver, so the money goes back; the network refuses that."""
+    assert row.payout is not None
+    Payout.objects.filter(pk=row.payout.pk).update(status="failed", next_try_at=None)
+    services.advance([row.pk])
+    outgoing = Refund.objects.get(transaction=row).outgoing
+    OutgoingPayment.objects.filter(pk=outgoing.pk).update(status="failed", last_error="op_no_trust")
+    services.advance([row.pk])
+    outgoing.refresh_from_db()
+    row.refresh_from_db()
+    return outgoing
+
+
+def stray_payment(row: Transaction, **changes: object) -> Receipt:
+    """A payment with a memo that nobody was given."""
+    payment = record_payment(row, **{"memo": "1", **changes})
+    match_payments()
+    return Receipt.objects.get(pk=payment.pk)
+
+
+@pytest.fixture
+def everything(anchor) -> Everything:
+    rate = Rate.objects.create(sell_asset=usdc(), buy_asset="iso4217:MXN", rate=Decimal("17.5"))
+    Quote.objects.create(
+        sending_anchor=anchor.sending_anchor,
+        account=anchor.account,
+        sell_asset=usdc(),
+        sell_amount=Decimal(100),
+        buy_asset="iso4217:MXN",
+        buy_amount=Decimal(1700),
+        price="0.058",
+        total_price="0.059",
+        fee={"total": "1", "asset": usdc()},
+        fee_total=Decimal(1),
+        fee_asset=usdc(),
+        context="sep31",
+        rate=rate,
+        expires_at=timezone.now() + timedelta(minutes=5),
+    )
+    held = paid(anchor)
+    assert held.payout is not None
+    Attempt.objects.create(payout=held.payout, number=1, details={}, status="failed")
+    stuck = paid(anchor)
+    failed_payment = refund_fails(stuck)
+    assert held.receiver is not None
+    customer = held.receiver
+    Decision.objects.create(
+        customer=customer, type="sep31-sender", status="ACCEPTED", decided_by="test"
+    )
+    UsedChallenge.objects.create(hash="a" * 64, expires_at=timezone.now())
+    move_ledger_clock(timezone.now())
+    return Everything(
+        stuck=stuck,
+        held=held,
+        inbox=stray_payment(held),
+        customer=customer,
+        callback=Callback.objects.create(
+            stream=f"sep31:{held.pk}",
+            url="https://pay.example.com/secret-path",
+            host="pay.example.com",
+            body="{}",
+            status="given_up",
+            next_try_at=timezone.now(),
+        ),
+        failed_payment=failed_payment,
+        unread=UnreadRecord.objects.create(
+            account=held.stellar_account, reason="no amount", record="{}", digest="d" * 64
+        ),
+    )
