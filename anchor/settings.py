@@ -288,6 +288,14 @@ UNFOLD = {
     "SITE_HEADER": "Landfall",
     "SITE_SUBHEADER": "Receiving anchor",
     "SITE_SYMBOL": "anchor",
+    "SITE_FAVICONS": [
+        {
+            "rel": "icon",
+            "type": "image/svg+xml",
+            "href": "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' "
+            "viewBox='0 0 100 100'%3E%3Ctext y='.9em' font-size='90'%3E⚓%3C/text%3E%3C/svg%3E",
+        }
+    ],
     "SITE_URL": reverse_lazy("admin:index"),
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,

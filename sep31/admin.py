@@ -88,8 +88,8 @@ class _Request(ConfirmedAction):
         return operators_choices(row)[self.wish]
 
     def perform(self, request: HttpRequest, row: Transaction, data: Mapping[str, Any]) -> Done:
-        after = request_by_operator(row.pk, self.wish, request.user.get_username())
-        return Done(f"{self.done} The transaction is now {after.status}.")
+        request_by_operator(row.pk, self.wish, request.user.get_username())
+        return Done(self.done)
 
     done: ClassVar[str]
 
@@ -352,7 +352,7 @@ class TransactionAdmin(RecordAdmin):
 
     @display(description="Transaction")
     def transaction(self, row: Transaction) -> str:
-        return str(row.pk)
+        return shorten(str(row.pk))
 
     @display(description="Status", ordering="status", label=STATUS_KINDS)
     def state(self, row: Transaction) -> str:
