@@ -346,13 +346,13 @@ def refuse_wish(status: Status, facts: Facts, wish: Wish) -> str:
     """Why an operator's wish can't be granted now, in plain words; "" if it can."""
     if status in FINAL:
         return f"The transaction is {status}; nothing is left to do."
+    if facts.refund in (RefundFact.UNDERWAY, RefundFact.CONFIRMED):
+        return "The refund is already on its way."
     if wish is Wish.RETRY:
         failed = facts.payout is PayoutFact.FAILED or facts.refund is RefundFact.FAILED
         return "" if status is Status.ERROR or failed else "Nothing failed that could be retried."
     if facts.money is Money.NONE:
         return "No payment was credited, so there is nothing to refund."
-    if facts.refund in (RefundFact.UNDERWAY, RefundFact.CONFIRMED):
-        return "The refund is already on its way."
     if facts.payout in (PayoutFact.UNDERWAY, PayoutFact.ACCEPTED):
         return "A payout is on its way and may still be delivered; wait for the rail's answer."
     return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import UTC, datetime
 from typing import Any
 
@@ -52,8 +53,13 @@ def _describe_destination(row: Transaction) -> dict[str, str]:
     return {
         "stellar_account_id": row.stellar_account,
         "stellar_memo_type": row.memo_type,
-        "stellar_memo": row.memo,
+        "stellar_memo": _write_memo(row.memo_type, row.memo),
     }
+
+
+def _write_memo(memo_type: str, memo: str) -> str:
+    """A hash in base64, as SEP-31's clients expect it; the ledger's tables keep it in hex."""
+    return base64.b64encode(bytes.fromhex(memo)).decode() if memo_type == "hash" else memo
 
 
 def _describe_amounts(row: Transaction) -> dict[str, Any]:

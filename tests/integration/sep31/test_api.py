@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 
 import pytest
@@ -10,7 +11,9 @@ from django.test import Client
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from stellar_sdk import HashMemo, IdMemo, TextMemo
 
+from sep1.assets import received_assets
 from sep31.models import Event, Transaction
 from sep38.models import Quote
 from tests.fixtures.transactions import (
@@ -84,6 +87,27 @@ def test_accepted_customers_get_an_account_and_a_memo_to_pay_to_at_once(anchor, 
     assert shown["amount_in"] == "100"
     assert (shown["amount_out"], shown["amount_fee"]) == ("98.5", "1.5")
     assert shown["stellar_memo"] == body["stellar_memo"]
+
+
+@pytest.mark.parametrize("memo_type", ["id", "text", "hash"])
+def test_the_memo_that_is_shown_is_one_that_stellar_takes(anchor, monkeypatch, settings, memo_type):
+    [entry] = settings.ANCHOR["assets"]
+    monkeypatch.setitem(entry, "memo_type", memo_type)
+    received_assets.cache_clear()
+    try:
+        body = post_transaction(anchor, **register_both(anchor)).json()
+    finally:
+        monkeypatch.undo()
+        received_assets.cache_clear()
+    assert body["stellar_memo_type"] == memo_type
+    memo = body["stellar_memo"]
+    row = Transaction.objects.get()
+    if memo_type == "hash":
+        assert HashMemo(base64.b64decode(memo)).memo_hash.hex() == row.memo
+    else:
+        made = IdMemo(int(memo)) if memo_type == "id" else TextMemo(memo)
+        assert made.to_xdr_object()
+        assert memo == row.memo
 
 
 def test_customers_may_be_registered_later_and_the_memo_is_kept_back_until_then(anchor):

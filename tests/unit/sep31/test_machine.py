@@ -273,6 +273,13 @@ def test_a_refund_is_refused_to_an_operator_exactly_while_it_could_pay_twice(sta
         assert (refuse_wish(status, facts, Wish.REFUND) == "") is safe
 
 
+@pytest.mark.parametrize("status", Status)
+def test_nothing_is_retried_beside_a_refund_that_is_on_its_way(status):
+    for facts in EVERY_FACT:
+        if facts.refund in (RefundFact.UNDERWAY, RefundFact.CONFIRMED):
+            assert refuse_wish(status, facts, Wish.RETRY) != ""
+
+
 def test_each_reason_stands_in_the_table_or_is_a_note():
     used = {reason for reasons in EDGES.values() for reason in reasons}
     notes = {reason for reason in Reason if reason.startswith("payment_")}
