@@ -94,12 +94,19 @@ def _no_such_id() -> NotFound:
     return NotFound("customer not found for the id given")
 
 
-def get_owned_customer(caller: Caller, customer_id: uuid.UUID | str) -> Customer:
+def get_owned_customer(
+    caller: Caller, customer_id: uuid.UUID | str, *, of_any_user: bool = False
+) -> Customer:
     """The caller's customer of that id. Raises `NotFound` if there is none, if it was erased, or
-    if it is another's."""
+    if it is another's.
+
+    A token with a memo finds that user only, or with `of_any_user` all of its account: a payment
+    has two customers, and a token can name but one.
+    """
+    owned = {"account": caller.account} if of_any_user else _owned(caller)
     customer = (
         Customer.objects.present()
-        .filter(pk=_parse_id(str(customer_id)), **_owned(caller))
+        .filter(pk=_parse_id(str(customer_id)), **owned)
         .select_related("sending_anchor")
         .first()
     )

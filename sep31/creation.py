@@ -327,7 +327,7 @@ def _set_customers(row: Transaction, caller: Caller, request: Request) -> bool:
 def _get_customer(caller: Caller, customer_id: str, field: str) -> Customer:
     try:
         uuid.UUID(customer_id)
-        return get_owned_customer(caller, customer_id)
+        return get_owned_customer(caller, customer_id, of_any_user=True)
     except (ValueError, NotFound) as error:
         raise BadRequest(f"{field} must be the id of a customer that you registered") from error
 

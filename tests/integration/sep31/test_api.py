@@ -185,6 +185,17 @@ def test_the_funding_method_decides_what_must_be_known_of_the_receiver(anchor):
     assert answer.status_code == 201
 
 
+def test_a_token_of_one_user_may_pay_another_user_of_the_same_account(anchor):
+    customers = register_both(anchor)
+    answer = Client().post(
+        "/sep31/transactions",
+        order(**customers),
+        content_type=JSON,
+        headers=anchor.headers(memo="1"),
+    )
+    assert answer.status_code == 201
+
+
 def test_another_anchors_customer_is_unknown(anchor, stranger):
     customers = register_both(stranger)
     answer = post_transaction(anchor, **customers)
