@@ -225,7 +225,7 @@ def _make_lookups(bench: Bench, token: str, count: int) -> list[Request]:
     account = Keypair.random().public_key
     rows = bench.make_backlog(CLIENTS, account=account)
     with serve_payments(bench, account, rows) as pages:
-        run_apart(catch_up, pages.url, account, len(rows))
+        run_apart(catch_up, pages.url, account)
     wait_for_status(rows, Status.COMPLETED, 60)
     targets = [f"/sep31/transactions/{row.pk}" for row in rows]
     return [Request("GET", targets[number % len(targets)], token) for number in range(count)]

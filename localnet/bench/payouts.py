@@ -30,7 +30,7 @@ def measure(bench: Bench) -> list[Row]:
     account = Keypair.random().public_key
     rows = bench.make_backlog(count, account=account)
     with serve_payments(bench, account, rows) as pages:
-        run_apart(catch_up, pages.url, account, count)
+        run_apart(catch_up, pages.url, account)
     bench.service.start_process("worker")
     wait_for_status(rows, Status.COMPLETED, 120)
     before.add(post_to_bank(bench, count // 2, clients=CONCURRENCY))
