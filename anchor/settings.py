@@ -139,7 +139,17 @@ DATABASES = {
         "CONN_HEALTH_CHECKS": True,
     }
 }
-DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
+_OPTIONS = DATABASES["default"].setdefault("OPTIONS", {})
+_OPTIONS.setdefault("connect_timeout", 5)
+# PostgreSQL ends the session of a process that froze, or whose machine is gone, with locks in its
+# hands. Between two queries of a transaction we never wait for anybody, so that is soon.
+_IDLE_SECONDS = env.int("DB_IDLE_IN_TRANSACTION_SECONDS", default=60)
+_OPTIONS["options"] = " ".join(
+    [
+        *_OPTIONS.get("options", "").split(),
+        f"-c idle_in_transaction_session_timeout={_IDLE_SECONDS}s",
+    ]
+)
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
 
 # -- Celery: messages only make things sooner; the sweeps in the beat schedule are what counts --

@@ -36,8 +36,9 @@ logger = logging.getLogger(__name__)
 
 MAX_URL_LENGTH = 2000
 POST_SECONDS = 10.0
-# A claim outlasts its POST by far: only a worker that died lets it lapse.
-CLAIM = timedelta(seconds=60)
+# A claim outlasts its POST: only a worker that died or froze lets it lapse. A callback that such a
+# one left behind waits so long.
+CLAIM = timedelta(seconds=2 * POST_SECONDS + 5)
 MAX_ANSWER_BYTES = 64 * 1024  # we read no more than the status, but let the host finish
 MAX_DELAY_SECONDS = 3600.0
 AT_ONCE = 16  # POSTs that one sweep has under way

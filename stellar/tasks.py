@@ -22,6 +22,9 @@ logger = logging.getLogger(__name__)
 WATCHER_LOCK = 0x1A9DFA11
 # Messages for a watcher that runs anyway are worth nothing a moment later.
 WATCH_EXPIRES_SECONDS = 5
+# How long the holder of the watcher's lock may leave PostgreSQL without a word, in timeouts of
+# Horizon: it asks Horizon several times for one page, and each may take that long.
+SILENCE_IN_TIMEOUTS = 8
 
 # Celery tells only the parent process that the worker shuts down; this byte is shared with the
 # pool's processes. A plain byte, since a lock could be left held by a child that was killed.
@@ -40,11 +43,18 @@ def _should_stop() -> bool:
 @contextmanager
 def _try_lock(account: str) -> Iterator[bool]:
     """PostgreSQL's session lock, so that idle duplicates of a watcher go away. Nothing relies on
-    it: two watchers at once are right, only twice the work."""
+    it: two watchers at once are right, only twice the work.
+
+    A watcher that froze, or whose machine is gone, must not keep it: PostgreSQL ends the session
+    of a holder that says nothing for long. One that watches speaks every few seconds.
+    """
     key = (WATCHER_LOCK, account)
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_lock(%s, hashtext(%s))", key)
         is_held = bool(cursor.fetchone()[0])
+        if is_held:
+            silence = f"{SILENCE_IN_TIMEOUTS * settings.HORIZON_TIMEOUT_SECONDS:.0f}s"
+            cursor.execute("SELECT set_config('idle_session_timeout', %s, false)", [silence])
     try:
         yield is_held
     finally:
@@ -52,6 +62,7 @@ def _try_lock(account: str) -> Iterator[bool]:
         if is_held and connection.is_usable():
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_unlock(%s, hashtext(%s))", key)
+                cursor.execute("RESET idle_session_timeout")
 
 
 @shared_task
