@@ -8,9 +8,10 @@ from __future__ import annotations
 import base64
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import requests
@@ -19,8 +20,10 @@ from stellar_sdk.exceptions import BaseRequestError
 from stellar_sdk.exceptions import ConnectionError as HorizonUnreachable
 from stellar_sdk.sep.stellar_toml import fetch_stellar_toml
 from stellar_sdk.sep.stellar_web_authentication import read_challenge_transaction
+from urllib3.exceptions import NewConnectionError
 
 FINAL_STATUSES = {"completed", "refunded", "expired", "error"}
+Answer = TypeVar("Answer")
 _TIMEOUT = (3, 30)
 _BASE_FEE = 10_000
 # What we pay more at most than the path search promised.
@@ -29,6 +32,10 @@ _SLIPPAGE = Decimal("1.01")
 
 class Unexpected(Exception):
     """The anchor answered otherwise than its protocol says; the message is for people."""
+
+
+class AnswerLost(Unexpected):
+    """A POST was sent and its answer got lost: whether the anchor did it, nobody here knows."""
 
 
 @dataclass(frozen=True)
@@ -146,14 +153,16 @@ class SendingAnchor:
     ) -> PaidTransaction:
         """Pay what a `pending_sender` transaction asks for, by a strict-receive path payment."""
         amount = Decimal(transaction["amount_in"])
-        found = self.horizon.strict_receive_paths([send_asset], dest_asset, amount).call()
+        found = self._ask_horizon(
+            self.horizon.strict_receive_paths([send_asset], dest_asset, amount).call
+        )
         paths = found["_embedded"]["records"]
         if not paths:
             raise Unexpected(f"no path leads from {send_asset.code} to {dest_asset.code}")
         best = min(paths, key=lambda path: Decimal(path["source_amount"]))
         send_max = (Decimal(best["source_amount"]) * _SLIPPAGE).quantize(Decimal("1e-7"))
         with self._account_lock:
-            source = self.horizon.load_account(self.keypair.public_key)
+            source = self._ask_horizon(lambda: self.horizon.load_account(self.keypair.public_key))
             envelope = (
                 TransactionBuilder(source, self.toml["NETWORK_PASSPHRASE"], base_fee=_BASE_FEE)
                 .append_path_payment_strict_receive_op(
@@ -169,16 +178,16 @@ class SendingAnchor:
                 .build()
             )
             envelope.sign(self.keypair)
-            self._submit(envelope)
+            # A known transaction may be submitted again, so a lost answer does no harm.
+            self._ask_horizon(lambda: self.horizon.submit_transaction(envelope))
         return PaidTransaction(envelope.hash_hex(), send_asset, send_max)
 
-    def _submit(self, envelope: Any) -> None:
-        """Submit; a known transaction may be sent again, so a lost answer does no harm."""
+    def _ask_horizon(self, call: Callable[[], Answer]) -> Answer:
+        """Ask Horizon, and ask again while it does not answer or says that it can't now."""
         deadline = time.monotonic() + self._patience
         while True:
             try:
-                self.horizon.submit_transaction(envelope)
-                return
+                return call()
             except HorizonUnreachable:
                 if time.monotonic() > deadline:
                     raise
@@ -189,8 +198,10 @@ class SendingAnchor:
 
     def ledger_payments(self, transaction_hash: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """A transaction and its payment operations, as the ledger has them."""
-        transaction = self.horizon.transactions().transaction(transaction_hash).call()
-        found = self.horizon.payments().for_transaction(transaction_hash).call()
+        transaction = self._ask_horizon(
+            self.horizon.transactions().transaction(transaction_hash).call
+        )
+        found = self._ask_horizon(self.horizon.payments().for_transaction(transaction_hash).call)
         return transaction, found["_embedded"]["records"]
 
     # -- HTTP ---------------------------------------------------------------------------------
@@ -200,7 +211,8 @@ class SendingAnchor:
         return str(self.toml["DIRECT_PAYMENT_SERVER"])
 
     def _call(self, method: str, url: str, **arguments: Any) -> dict[str, Any]:
-        """Call the anchor; its JSON, `{}` for 204. Raises `Unexpected`."""
+        """Call the anchor; its JSON, `{}` for 204. Raises `Unexpected`; `AnswerLost` for a POST,
+        since all else may simply be sent again."""
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         deadline = time.monotonic() + self._patience
         while True:
@@ -208,25 +220,34 @@ class SendingAnchor:
                 response = requests.request(
                     method, url, headers=headers, timeout=_TIMEOUT, **arguments
                 )
-            except requests.ConnectionError:
+            except requests.RequestException as error:
+                if method == "POST" and not _was_never_sent(error):
+                    raise AnswerLost(f"{method} {url}: {error}") from error
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.5)
                 continue
-            # A POST is sent again only where the anchor says itself that it did nothing.
-            passing = (502, 503) if method == "POST" else range(500, 600)
-            if response.status_code not in passing or time.monotonic() > deadline:
+            is_broken = response.status_code >= 500
+            if not is_broken or method == "POST" or time.monotonic() > deadline:
                 break
             time.sleep(0.5)
         path = urlsplit(url).path
         if not response.ok:
-            raise Unexpected(
+            # It may have broken before or after it did what we asked for.
+            is_lost = method == "POST" and is_broken
+            raise (AnswerLost if is_lost else Unexpected)(
                 f"{method} {path} answered {response.status_code}: {response.text[:300]}"
             )
         if response.status_code == 204:
             return {}
         document: dict[str, Any] = response.json()
         return document
+
+
+def _was_never_sent(error: requests.RequestException) -> bool:
+    """Whether not even a connection came about."""
+    cause = error.args[0] if error.args else None
+    return isinstance(getattr(cause, "reason", None), NewConnectionError)
 
 
 def make_memo(memo_type: str, memo: str) -> Memo:

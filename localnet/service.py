@@ -228,6 +228,20 @@ class RunningService:
         """Start one process and wait until it answers."""
         self._start_programs([name])
 
+    def start_twin(self, name: str) -> subprocess.Popen[bytes]:
+        """Start a process beside the one of the same name. Nobody starts it again when it dies;
+        `stop` ends it."""
+        program = self._programs()[name]
+        with (self.logs / f"{name}-twin.log").open("ab") as log:
+            return subprocess.Popen(
+                program.command,
+                cwd=ROOT,
+                env={**self.env, **program.environment, _MARK: str(self.state_dir)},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
     def manage(self, *arguments: str, env: dict[str, str] | None = None) -> str:
         """Run a command of manage.py; its standard output. Raises `CannotRun` if it fails."""
         result = subprocess.run(

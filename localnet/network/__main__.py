@@ -27,7 +27,9 @@ def read_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=int(env.get("HORIZON_PORT", "8001")))
     parser.add_argument("--state-dir", type=Path, default=Path(env.get("STATE_DIR", ".local")))
     parser.add_argument("--passphrase", default=env.get("NETWORK_PASSPHRASE", DEFAULT_PASSPHRASE))
-    parser.add_argument("--close-seconds", type=float, default=1.0)
+    parser.add_argument(
+        "--close-seconds", type=float, default=float(env.get("LEDGER_SECONDS", "1"))
+    )
     parser.add_argument("--operations-per-ledger", type=int, default=2000)
     return parser.parse_args(arguments)
 
