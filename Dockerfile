@@ -37,7 +37,7 @@ RUN useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent la
     && install -d -o landfall -g landfall -m 0700 /keys/anchor /keys/payments
 WORKDIR /app
 COPY --from=source /source/service ./
-COPY --chmod=0755 deploy/run-with-keys deploy/migrate /usr/local/bin/
+COPY --chmod=0755 deploy/run-with-keys deploy/when-migrated deploy/migrate /usr/local/bin/
 ENTRYPOINT ["run-with-keys"]
 
 # -- The local network and the sandbox bank ---------------------------------------------------
