@@ -90,6 +90,8 @@ def match_payments(limit: int = 500) -> int:
     """
     with transaction.atomic():
         payments = ReceivedPayment.objects.lock_unclaimed(limit)
+        if not payments:
+            return 0
         try:
             with transaction.atomic():
                 _match(payments)

@@ -12,6 +12,7 @@ from decimal import Decimal
 import pytest
 from django.db import DatabaseError, connection, connections, transaction
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from callbacks.models import Callback
@@ -642,3 +643,11 @@ def test_a_crash_in_the_middle_of_advance_leaves_no_half(anchor, monkeypatch):
     row.refresh_from_db()
     assert row.status == "pending_receiver"
     assert Callback.objects.count() == 1
+
+
+def test_matching_without_new_payments_touches_no_transaction(anchor):
+    row = make_transaction(anchor)
+    with CaptureQueriesContext(connection) as queries:
+        assert match_payments() == 0
+    assert not [query for query in queries if "sep31_transaction" in query["sql"]]
+    assert Transaction.objects.get(pk=row.pk).look_at == row.look_at
