@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -108,6 +108,8 @@ def _match_or_leave_to_operator(payment: ReceivedPayment) -> None:
     try:
         with transaction.atomic():
             _match([payment])
+    except OperationalError:
+        raise  # the database's trouble, not the payment's: the next sweep tries again
     except Exception as error:
         logger.error("payment %s goes to the inbox (%s)", payment.pk, type(error).__name__)
         with transaction.atomic():
