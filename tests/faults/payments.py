@@ -209,7 +209,8 @@ class Payments:
             if payment.story.end == "completed"
         )
         ours = {f"Lucía {payment.story.client}" for payment in self._payments}
-        assert Counter({key: n for key, n in paid.items() if key[0] in ours}) == expected
+        paid = Counter({key: times for key, times in paid.items() if key[0] in ours})
+        assert paid == expected, f"too much: {paid - expected}, too little: {expected - paid}"
 
     def _check_refunds(self) -> None:
         """The ledger holds one payment back for each that was undeliverable, and no other."""

@@ -76,10 +76,9 @@ def test_payments_that_are_delivered_again_are_credited_once(
     service: RunningService, payments: Payments
 ) -> None:
     with payments.flowing():
-        payments.wait_for_steps(15)
-        for _ in range(2):
-            service.manage("start_watching", "--cursor", "0", "--move")
-            payments.wait_for_steps(10)
+        payments.wait_for_steps(20)
+        service.manage("start_watching", "--cursor", "0", "--move")
+        payments.wait_for_steps(10)
     payments.check()
 
 
