@@ -374,6 +374,8 @@ class RunningService:
                     *("--bind", f"127.0.0.1:{self.ports['web']}", "--graceful-timeout", "3"),
                     # A killed master's workers hold the port until they notice.
                     "--reuse-port",
+                    # It would be one file for all services of this user.
+                    "--no-control-socket",
                 ],
                 no_keys,
             ),
