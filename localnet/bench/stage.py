@@ -47,10 +47,10 @@ Model = TypeVar("Model", bound=models.Model)
 class Scale:
     """How much is measured. Seconds and requests are those of one slice."""
 
-    rounds: int = 3
-    seconds: float = 1.2
-    floor_seconds: float = 0.6
-    requests: int = 400
+    rounds: int = 6
+    seconds: float = 0.6
+    floor_seconds: float = 0.4
+    requests: int = 200
     backlog: int = 10_000
     payouts: int = 300
     callbacks: int = 400
@@ -161,16 +161,10 @@ class Bench:
         ]
         with transaction.atomic():
             Customer.objects.bulk_create(customers, _INSERT_BATCH)
-            for model in (CustomerField, Decision):
-                parts = model._default_manager.filter(customer=template)
-                model._default_manager.bulk_create(
-                    [
-                        clone(part, id=None, customer_id=customer.pk)
-                        for customer in customers
-                        for part in parts
-                    ],
-                    _INSERT_BATCH,
-                )
+            fields = list(CustomerField.objects.filter(customer=template))
+            CustomerField.objects.bulk_create(_for_each(customers, fields), _INSERT_BATCH)
+            decisions = list(Decision.objects.filter(customer=template))
+            Decision.objects.bulk_create(_for_each(customers, decisions), _INSERT_BATCH)
         return [customer.pk for customer in customers]
 
 
@@ -184,6 +178,13 @@ def clone(row: Model, **changes: Any) -> Model:
     assert key is not None
     values[key.attname] = key.get_default()
     return type(row)(**{**values, **changes})
+
+
+def _for_each(customers: Sequence[Customer], parts: Sequence[Model]) -> list[Model]:
+    """A copy of each part for each customer."""
+    return [
+        clone(part, id=None, customer_id=customer.pk) for customer in customers for part in parts
+    ]
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
