@@ -132,7 +132,6 @@ class Facts:
     refund: RefundFact = RefundFact.NONE
     deadline_passed: bool = False
     info_outstanding: bool = False  # per-transaction fields were asked for and not sent yet
-    can_price: bool = True  # False: no rate at present for a payment without a firm quote
     refund_if_undeliverable: bool = True  # the asset's policy
     wish: Wish = Wish.NONE
     recover_to: Status | None = None
@@ -325,8 +324,6 @@ def _decide_next_payout(status: Status, facts: Facts) -> Decision | None:
 def _decide_first_payout(status: Status, facts: Facts) -> Decision | None:
     match facts.kyc:
         case Kyc.ACCEPTED:
-            if not facts.can_price:
-                return None
             return Decision(status, Reason.PAYMENT_RECEIVED, Effect.PAY_OUT)
         case Kyc.NEEDS_INFO:
             return Decision(Status.PENDING_CUSTOMER_INFO_UPDATE, Reason.CUSTOMER_INFO_MISSING)

@@ -23,7 +23,7 @@ from callbacks.services import (
 )
 from kernel.api import require_text
 from kernel.assets import parse_asset_name
-from kernel.errors import ApiError, BadRequest, Conflict
+from kernel.errors import BadRequest, Conflict
 from payouts.services import (
     PayoutInFlight,
     PayoutOrder,
@@ -51,6 +51,7 @@ from sep31.machine import (
 from sep31.models import Event, Refund, Transaction
 from sep31.refunds import create_refunds
 from sep31.serializers import describe_transaction
+from sep38.rates import NoFreshRate
 from sep38.services import price_now
 from stellar.services import retry_outgoing_payment
 
@@ -256,8 +257,14 @@ def _carry_out(effect: Effect, row: Transaction, facts: Facts, batch: _Batch) ->
 
 
 def _pay_out(row: Transaction, facts: Facts, batch: _Batch) -> Facts | None:
-    if row.amount_out is None and not _price_on_receipt(row):
-        return None
+    if row.amount_out is None:
+        try:
+            _price_on_receipt(row)
+        except NoFreshRate:
+            return None
+        except BadRequest:
+            # No longer a pair of ours, or not by this method: no waiting would mend it.
+            return replace(facts, payout=PayoutFact.FAILED)
     batch.to_pay.append(row)
     return replace(facts, payout=PayoutFact.DUE)
 
@@ -280,22 +287,18 @@ def _create_payouts(rows: Sequence[Transaction]) -> None:
         row.payout = payout
 
 
-def _price_on_receipt(row: Transaction) -> bool:
+def _price_on_receipt(row: Transaction) -> None:
     """Convert at the rate of this moment (SEP-31: the amount delivered "varies depending on the
-    exchange rate used by the Receiving Anchor"). False while there is no fresh rate."""
-    try:
-        price = price_now(
-            parse_asset_name(row.amount_in_asset),
-            parse_asset_name(row.amount_out_asset),
-            sell_amount=row.amount_in,
-            delivery_method=row.funding_method,
-        )
-    except ApiError:
-        return False
+    exchange rate used by the Receiving Anchor"). Raises `NoFreshRate` or `BadRequest`."""
+    price = price_now(
+        parse_asset_name(row.amount_in_asset),
+        parse_asset_name(row.amount_out_asset),
+        sell_amount=row.amount_in,
+        delivery_method=row.funding_method,
+    )
     row.amount_out = price.buy_amount
     row.amount_fee = price.fee.total
     row.fee_details = price.fee.as_json()
-    return True
 
 
 def _payout_details(rows: Sequence[Transaction]) -> dict[uuid.UUID, dict[str, str]]:

@@ -16,6 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from callbacks.models import Callback
+from kernel.errors import BadRequest
 from payouts.models import Attempt, Payout
 from sep31 import services
 from sep31.machine import Reason, Wish
@@ -156,6 +157,20 @@ def test_without_a_fresh_rate_the_payout_waits(anchor, rate):
     services.advance([row.pk])
     row.refresh_from_db()
     assert row.payout is not None
+
+
+def test_what_can_no_longer_be_converted_goes_back(anchor, rate, monkeypatch):
+    row = make_transaction(anchor, destination_asset="iso4217:MXN")
+
+    def no_such_pair(*_, **__):
+        raise BadRequest("no longer offered")
+
+    monkeypatch.setattr(services, "price_now", no_such_pair)
+    pay(row)
+    assert row.payout is None
+    assert Refund.objects.get().amount == 100
+    assert row.events.last().reason == Reason.UNDELIVERABLE
+    assert_books_balance()
 
 
 # -- Payments that are not as agreed ----------------------------------------------------------

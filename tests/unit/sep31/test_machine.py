@@ -29,10 +29,10 @@ RECOVERABLE = [None, Status.PENDING_RECEIVER, Status.PENDING_EXTERNAL]
 
 
 def every_fact():
-    for kyc, money, payout, refund, late, info, price, policy, wish, back in itertools.product(
-        Kyc, Money, PayoutFact, RefundFact, *[(False, True)] * 4, Wish, RECOVERABLE
+    for kyc, money, payout, refund, late, info, policy, wish, back in itertools.product(
+        Kyc, Money, PayoutFact, RefundFact, *[(False, True)] * 3, Wish, RECOVERABLE
     ):
-        yield Facts(kyc, money, payout, refund, late, info, price, policy, wish, back)
+        yield Facts(kyc, money, payout, refund, late, info, policy, wish, back)
 
 
 EVERY_FACT = list(every_fact())
@@ -252,7 +252,6 @@ QUIET = [
     ),
     (Status.ERROR, replace(PAID, payout=PayoutFact.FAILED, recover_to=Status.PENDING_RECEIVER)),
     (Status.PENDING_RECEIVER, replace(PAID, payout=PayoutFact.UNDERWAY, wish=Wish.REFUND)),
-    (Status.PENDING_RECEIVER, replace(PAID, can_price=False)),
 ]
 
 
