@@ -163,6 +163,8 @@ CELERY_TASK_ROUTES = {
     "stellar.tasks.watch_account": {"queue": "watcher"},
     "callbacks.tasks.*": {"queue": "callbacks"},
 }
+# Celery would open a connection to PostgreSQL for each task; anchor.celery renews stale ones.
+CELERY_DB_REUSE_MAX = 10**9
 CELERY_TASK_PUBLISH_RETRY = False  # a request never waits for a broker that is down
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
