@@ -1,4 +1,4 @@
-"""The rules that write: creating a transaction, and advancing transactions.
+"""The rules that change a transaction once it is there; creation.py makes it.
 
 `advance` is the one writer of `Transaction.status`.
 """
@@ -172,7 +172,7 @@ def _run_machine(row: Transaction, batch: _Batch) -> None:
         decision = decide(Status(row.status), facts)
         if decision is None:
             return
-        after = _carry_out(decision.effect, row, facts, batch)
+        after = _carry_out(decision, row, facts, batch)
         if after is None:  # what the effect relies on changed meanwhile, or can't be had now
             return
         facts = after
@@ -230,10 +230,10 @@ def _event(row: Transaction, before: str, reason: Reason, now: datetime) -> Even
     )
 
 
-def _carry_out(effect: Effect, row: Transaction, facts: Facts, batch: _Batch) -> Facts | None:
+def _carry_out(decision: Decision, row: Transaction, facts: Facts, batch: _Batch) -> Facts | None:
     """Write the effect's row; returns the facts as they are afterwards, or None if it can't be
     done now (nothing was written then)."""
-    match effect:
+    match decision.effect:
         case Effect.NONE:
             done = facts.wish is Wish.RETRY
             return replace(facts, wish=Wish.NONE) if done else facts
@@ -250,7 +250,7 @@ def _carry_out(effect: Effect, row: Transaction, facts: Facts, batch: _Batch) ->
             row.required_info_updates = row.payout.refused_fields
             return replace(facts, info_outstanding=True)
         case Effect.REFUND:
-            return _refund(row, facts, batch.gathered)
+            return _refund(row, decision.reason, facts, batch.gathered)
         case Effect.RETRY_REFUND:
             retry_outgoing_payment(batch.gathered.refunds[row.pk].outgoing_id)
             return replace(facts, refund=RefundFact.UNDERWAY, wish=Wish.NONE)
@@ -318,7 +318,7 @@ def _reject_customer_fields(row: Transaction, gathered: Gathered) -> Facts:
     return facts_of(row, gathered)
 
 
-def _refund(row: Transaction, facts: Facts, gathered: Gathered) -> Facts | None:
+def _refund(row: Transaction, reason: Reason, facts: Facts, gathered: Gathered) -> Facts | None:
     if row.payout_id is not None and facts.payout is not PayoutFact.CANCELLED:
         try:
             row.payout = cancel_payout(row.payout_id)
@@ -326,17 +326,8 @@ def _refund(row: Transaction, facts: Facts, gathered: Gathered) -> Facts | None:
             return None
     receipt = gathered.credited[row.pk]
     receipt.transaction = row
-    by_operator = facts.wish is Wish.REFUND
-    [gathered.refunds[row.pk]] = create_refunds(
-        [
-            (
-                receipt,
-                Refund.Part.CREDITED,
-                Reason.REFUND_STARTED if by_operator else row.reason,
-                row.operator if by_operator else "landfall",
-            )
-        ]
-    )
+    actor = row.operator if facts.wish is Wish.REFUND else "landfall"
+    [gathered.refunds[row.pk]] = create_refunds([(receipt, Refund.Part.CREDITED, reason, actor)])
     return replace(facts, payout=PayoutFact.CANCELLED, refund=RefundFact.UNDERWAY, wish=Wish.NONE)
 
 

@@ -405,6 +405,7 @@ def test_what_cant_be_delivered_is_refunded_in_full(anchor):
     assert row.payout.status == "cancelled"
     refund = Refund.objects.get()
     assert (refund.part, refund.outgoing.amount) == ("credited", 100)
+    assert (refund.reason, refund.actor) == (Reason.UNDELIVERABLE, "landfall")
     assert_books_balance()
     network_confirms(refund)
     row.refresh_from_db()
@@ -492,6 +493,7 @@ def test_an_operator_cant_refund_what_may_still_be_delivered(anchor):
     row.refresh_from_db()
     assert row.payout.status == "cancelled"
     assert Refund.objects.get().actor == "olga"
+    assert Refund.objects.get().reason == Reason.REFUND_STARTED
     assert row.events.last().actor == "olga"
     with pytest.raises(services.Conflict):
         services.request_by_operator(row.pk, Wish.REFUND, "olga")
