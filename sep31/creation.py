@@ -298,7 +298,7 @@ def _set_amounts(row: Transaction, request: Request, quote: Quote | None) -> Non
         )
     except BadRequest as error:
         raise BadRequest(f"destination_asset can't be delivered: {error}") from error
-    row.amount_out_asset, row.names_destination = str(destination), True
+    row.amount_out_asset = str(destination)
 
 
 def _set_customers(row: Transaction, caller: Caller, request: Request) -> bool:

@@ -90,9 +90,6 @@ class Transaction(models.Model):
         max_digits=19, decimal_places=7, null=True, blank=True, help_text="In amount_in_asset."
     )
     fee_details = models.JSONField(null=True, blank=True)
-    names_destination = models.BooleanField(
-        default=False, help_text="destination_asset was named without a firm quote."
-    )
     quote = models.OneToOneField(Quote, on_delete=models.PROTECT, null=True, blank=True)
     funding_method = models.CharField(max_length=40)
     sender = models.ForeignKey(

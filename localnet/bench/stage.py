@@ -121,10 +121,6 @@ class Bench:
         """Wait until the workers have taken what was put in their queues."""
         wait_until(lambda: not any(map(self._redis().llen, _QUEUES)), seconds)
 
-    def forget_messages(self) -> None:
-        """Empty the queues. Loses nothing: the sweeps do the work."""
-        self._redis().delete(*_QUEUES)
-
     def _redis(self) -> redis.Redis:
         return redis.Redis.from_url(settings.REDIS_URL)
 

@@ -160,12 +160,6 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("fee_details", models.JSONField(blank=True, null=True)),
-                (
-                    "names_destination",
-                    models.BooleanField(
-                        default=False, help_text="destination_asset was named without a firm quote."
-                    ),
-                ),
                 ("funding_method", models.CharField(max_length=40)),
                 ("sender_type", models.CharField(blank=True, max_length=60)),
                 ("receiver_type", models.CharField(blank=True, max_length=60)),
