@@ -46,6 +46,13 @@ class Customer(models.Model):
         # has "<transaction id> <customer type>" here.
         TRANSACTION = "transaction"
 
+    class Screening(models.TextChoices):
+        NEVER = ""
+        DUE = "DUE"  # the name is new and was not looked for yet
+        CLEAR = "CLEAR"
+        HIT = "HIT"  # looks like a name on a list; an operator decides
+        BLOCKED = "BLOCKED"  # an operator said that it is the one on the list
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     sending_anchor = models.ForeignKey(SendingAnchor, on_delete=models.PROTECT)
     account = models.CharField(max_length=56)
@@ -57,6 +64,15 @@ class Customer(models.Model):
         help_text="The type it was last registered for; meant where a request names none.",
     )
     callback_url = models.CharField(max_length=2000, blank=True)
+    revision = models.PositiveIntegerField(
+        default=0, help_text="How often its values changed; a decision says which it judged."
+    )
+    screening = models.CharField(
+        max_length=7, blank=True, choices=Screening.choices, default=Screening.NEVER
+    )
+    screened_with = models.PositiveIntegerField(
+        default=0, help_text="The version of the sanctions lists that it was last held against."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
     erased_at = models.DateTimeField(null=True, blank=True)
@@ -71,10 +87,70 @@ class Customer(models.Model):
                 name="customer_once_per_memo",
             )
         ]
-        indexes = [models.Index(fields=["-created_at"], name="customer_newest")]
+        indexes = [
+            models.Index(fields=["-created_at"], name="customer_newest"),
+            models.Index(
+                fields=["id"],
+                condition=Q(screening="DUE", erased_at__isnull=True),
+                name="customer_to_screen",
+            ),
+            models.Index(
+                fields=["screened_with", "id"],
+                condition=Q(erased_at__isnull=True),
+                name="customer_screened_with",
+            ),
+        ]
         permissions = [
             ("reveal_customer", "Can see a customer's personal data"),
             ("decide_customer", "Can accept or reject a customer"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class CustomerFileQuerySet(models.QuerySet["CustomerFile"]):
+    def lock_all(self, **which: Any) -> list[CustomerFile]:
+        """Lock the files that `which` names, without their content, in primary-key order."""
+        found = self.select_for_update(no_key=True, of=("self",)).filter(**which)
+        return list(found.defer("content").order_by("pk"))
+
+
+class CustomerFile(models.Model):
+    """A file that a sending anchor sent (SEP-12, "Customer Files"), for a field or ahead of one.
+
+    Until a field of a customer takes it, it is the uploading account's (with the memo of its
+    token), and is deleted at `expires_at`.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    sending_anchor = models.ForeignKey(SendingAnchor, on_delete=models.PROTECT)
+    account = models.CharField(max_length=56)
+    memo = models.CharField(max_length=20, blank=True, help_text="The memo of the token, if any.")
+    customer = models.ForeignKey(
+        Customer, null=True, blank=True, on_delete=models.CASCADE, related_name="files"
+    )
+    content = SealedBytesField()
+    content_type = models.CharField(max_length=100)
+    size = models.PositiveIntegerField(help_text="Bytes of the content in the clear.")
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+
+    objects = CustomerFileQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(customer__isnull=True) ^ Q(expires_at__isnull=True),
+                name="customer_file_used_or_expires",
+            )
+        ]
+        indexes = [
+            models.Index(
+                fields=["expires_at"],
+                condition=Q(expires_at__isnull=False),
+                name="customer_file_expiring",
+            )
         ]
 
     def __str__(self) -> str:
@@ -97,7 +173,7 @@ class CustomerFieldQuerySet(models.QuerySet["CustomerField"]):
 
 
 class CustomerField(models.Model):
-    """One SEP-9 field of a customer; the value is text, or a file's bytes.
+    """One SEP-9 field of a customer; the value is text, or a file.
 
     A field that was refused before the client ever sent it (a rail that wants one more) has
     neither: it is REJECTED, and so it is asked for.
@@ -112,8 +188,9 @@ class CustomerField(models.Model):
     customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="fields")
     name = models.CharField(max_length=80)
     value = SealedTextField(null=True, blank=True)
-    file = SealedBytesField(null=True, blank=True)
-    content_type = models.CharField(max_length=100, blank=True)
+    file = models.ForeignKey(
+        CustomerFile, null=True, blank=True, on_delete=models.PROTECT, related_name="fields"
+    )
     status = models.CharField(max_length=21, choices=Status.choices, default=Status.ACCEPTED)
     error = models.CharField(max_length=300, blank=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -134,6 +211,38 @@ class CustomerField(models.Model):
         return f"{self.name} of {self.customer_id}"
 
 
+class Verification(models.Model):
+    """A confirmation code that a customer must repeat for one field (SEP-12, "Verification").
+
+    Gone as soon as the field is verified, or has another value.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="verifications")
+    name = models.CharField(max_length=80)
+    code = SealedTextField()
+    wrong_tries = models.PositiveSmallIntegerField(default=0)
+    expires_at = models.DateTimeField(null=True, blank=True, help_text="Set when it was sent.")
+    due_at = models.DateTimeField(
+        null=True, blank=True, help_text="When to send it; empty once it was sent or given up."
+    )
+    send_tries = models.PositiveSmallIntegerField(default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["customer", "name"], name="verification_once")
+        ]
+        indexes = [
+            models.Index(
+                fields=["due_at"], condition=Q(due_at__isnull=False), name="verification_due"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.customer_id}"
+
+
 class Decision(models.Model):
     """What KYC decided on a customer for one type ("sep31-sender", ...)."""
 
@@ -146,6 +255,9 @@ class Decision(models.Model):
     type = models.CharField(max_length=60)
     status = models.CharField(max_length=10, choices=Status.choices)
     message = models.CharField(max_length=300, blank=True)
+    revision = models.PositiveIntegerField(
+        default=0, help_text="The customer's revision that was judged."
+    )
     decided_by = models.CharField(max_length=100)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -156,3 +268,118 @@ class Decision(models.Model):
 
     def __str__(self) -> str:
         return f"{self.type}: {self.status}"
+
+
+class Case(models.Model):
+    """A customer who waits for somebody's decision: our operators', or an outside provider's.
+
+    `id` is also the key that an outside provider knows it by.
+    """
+
+    class Kind(models.TextChoices):
+        REVIEW = "REVIEW", "KYC review"
+        PROVIDER = "PROVIDER", "With the KYC provider"
+        SCREENING = "SCREENING", "Sanctions screening"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="cases")
+    kind = models.CharField(max_length=9, choices=Kind.choices)
+    type = models.CharField(max_length=60, blank=True, help_text="Customer type; for all if empty.")
+    revision = models.PositiveIntegerField(default=0)
+    opened_at = models.DateTimeField(auto_now_add=True)
+    closed_at = models.DateTimeField(null=True, blank=True)
+    closed_by = models.CharField(max_length=100, blank=True)
+    outcome = models.CharField(max_length=40, blank=True)
+    due_at = models.DateTimeField(
+        null=True, blank=True, help_text="When to call the provider; empty once it answered."
+    )
+    tries = models.PositiveSmallIntegerField(default=0)
+    last_error = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["customer", "kind", "type"],
+                condition=Q(closed_at__isnull=True),
+                name="case_open_once",
+            )
+        ]
+        indexes = [
+            models.Index(
+                fields=["opened_at"], condition=Q(closed_at__isnull=True), name="case_open_oldest"
+            ),
+            models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="case_due"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} of {self.customer_id}"
+
+
+class SanctionsList(models.Model):
+    """A list of sanctioned persons and organizations, as last loaded from its file."""
+
+    name = models.CharField(max_length=100, unique=True)
+    digest = models.CharField(max_length=64, help_text="SHA-256 of the file.")
+    version = models.PositiveIntegerField(
+        unique=True, help_text="Grows with each load of any list."
+    )
+    entries = models.PositiveIntegerField()
+    loaded_at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class SanctionsName(models.Model):
+    """One name, or other name, of an entry of a list. Public data."""
+
+    list = models.ForeignKey(SanctionsList, on_delete=models.CASCADE, related_name="names")
+    entry = models.CharField(max_length=100, help_text="The entry's id on its list.")
+    kind = models.CharField(max_length=20, blank=True, help_text="person, organization, ...")
+    name = models.CharField(max_length=500)
+    words = models.CharField(max_length=500, help_text="The name as it is compared.")
+    birth_dates = models.CharField(max_length=300, blank=True)
+    countries = models.CharField(max_length=300, blank=True)
+    programs = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["list", "entry"], name="sanctions_name_entry")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ScreeningHit(models.Model):
+    """A likeness of a customer's name to one on a list. It never holds the customer's own name."""
+
+    class Status(models.TextChoices):
+        OPEN = "OPEN"
+        DISMISSED = "DISMISSED"
+        CONFIRMED = "CONFIRMED"
+
+    customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="hits")
+    list = models.CharField(max_length=100)
+    entry = models.CharField(max_length=100)
+    listed_name = models.CharField(max_length=500)
+    listed_details = models.CharField(max_length=500, blank=True)
+    score = models.DecimalField(max_digits=5, decimal_places=2, help_text="0 to 100.")
+    name_digest = models.CharField(
+        max_length=64,
+        help_text="Keyed digest of the name that was compared: a dismissal holds "
+        "for the same two names only.",
+    )
+    status = models.CharField(max_length=9, choices=Status.choices, default=Status.OPEN)
+    decided_by = models.CharField(max_length=100, blank=True)
+    decided_at = models.DateTimeField(null=True, blank=True)
+    found_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["customer", "list", "entry", "listed_name", "name_digest"],
+                name="screening_hit_once",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.listed_name} ({self.score})"
