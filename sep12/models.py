@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from datetime import datetime
 from typing import Any
 
 from django.db import models
-from django.db.models import BooleanField, ExpressionWrapper, Q
+from django.db.models import BooleanField, ExpressionWrapper, F, Q
 
 from kernel.sealed import SealedBytesField, SealedTextField
 from sep10.models import SendingAnchor
@@ -99,6 +100,11 @@ class Customer(models.Model):
                 condition=Q(erased_at__isnull=True),
                 name="customer_screened_with",
             ),
+            models.Index(
+                fields=["-created_at"],
+                condition=Q(screening__in=["HIT", "BLOCKED"]),
+                name="customer_found_on_list",
+            ),
         ]
         permissions = [
             ("reveal_customer", "Can see a customer's personal data"),
@@ -157,19 +163,31 @@ class CustomerFile(models.Model):
         return str(self.id)
 
 
+_HAS_TEXT = ExpressionWrapper(Q(value__isnull=False), output_field=BooleanField())
+
+
 class CustomerFieldQuerySet(models.QuerySet["CustomerField"]):
     def states(
         self, customer_ids: Iterable[uuid.UUID]
     ) -> Iterator[tuple[uuid.UUID, str, tuple[str, str, bool]]]:
         """(customer id, name, (status, error, whether there is a value)); opens no value."""
-        is_provided = ExpressionWrapper(
-            Q(value__isnull=False) | Q(file__isnull=False), output_field=BooleanField()
-        )
-        rows = self.filter(customer_id__in=customer_ids).annotate(is_provided=is_provided)
-        for customer_id, name, *state in rows.values_list(
-            "customer_id", "name", "status", "error", "is_provided"
+        rows = self.filter(customer_id__in=customer_ids).annotate(has_text=_HAS_TEXT)
+        for customer_id, name, status, error, has_text, file_id in rows.values_list(
+            "customer_id", "name", "status", "error", "has_text", "file_id"
         ):
-            yield customer_id, name, (state[0], state[1], state[2])
+            yield customer_id, name, (status, error, has_text or file_id is not None)
+
+    def states_and_values(
+        self, customer: Customer, names: Collection[str]
+    ) -> Iterator[tuple[str, tuple[str, str, bool], str | None, uuid.UUID | None]]:
+        """(name, state as in `states`, text, file's id) of a customer's fields; opens the texts
+        of `names` only."""
+        text = models.Case(models.When(name__in=names, then="value"))
+        rows = self.filter(customer=customer).annotate(text=text, has_text=_HAS_TEXT)
+        for name, status, error, has_text, value, file_id in rows.values_list(
+            "name", "status", "error", "has_text", "text", "file_id"
+        ):
+            yield name, (status, error, has_text or file_id is not None), value, file_id
 
 
 class CustomerField(models.Model):
@@ -211,16 +229,30 @@ class CustomerField(models.Model):
         return f"{self.name} of {self.customer_id}"
 
 
+class VerificationQuerySet(models.QuerySet["Verification"]):
+    def due(self, now: datetime) -> VerificationQuerySet:
+        return self.filter(due_at__lte=now).order_by("due_at", "pk")
+
+    def lock_all(self, **which: Any) -> list[Verification]:
+        """Lock the codes that `which` names, in primary-key order; the customer's lock comes
+        first."""
+        return list(self.select_for_update().filter(**which).order_by("pk"))
+
+
 class Verification(models.Model):
     """A confirmation code that a customer must repeat for one field (SEP-12, "Verification").
 
-    Gone as soon as the field is verified, or has another value.
+    Gone as soon as the field is verified, or has another value. `id` is also the key under which
+    this code is sent.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="verifications")
     name = models.CharField(max_length=80)
     code = SealedTextField()
+    value_digest = models.CharField(
+        max_length=64, help_text="Keyed digest of the value that it is for."
+    )
     wrong_tries = models.PositiveSmallIntegerField(default=0)
     expires_at = models.DateTimeField(null=True, blank=True, help_text="Set when it was sent.")
     due_at = models.DateTimeField(
@@ -228,6 +260,8 @@ class Verification(models.Model):
     )
     send_tries = models.PositiveSmallIntegerField(default=0)
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = VerificationQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -238,6 +272,23 @@ class Verification(models.Model):
                 fields=["due_at"], condition=Q(due_at__isnull=False), name="verification_due"
             )
         ]
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.customer_id}"
+
+
+class SentCode(models.Model):
+    """That a code left us, kept for as long as limits count it. It outlives the customer's
+    erasure, for else PUT and DELETE in turn would get round them."""
+
+    sending_anchor = models.ForeignKey(SendingAnchor, on_delete=models.CASCADE)
+    customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="sent_codes")
+    name = models.CharField(max_length=80)
+    value_digest = models.CharField(max_length=64)
+    sent_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["sent_at"], name="sent_code_newest")]
 
     def __str__(self) -> str:
         return f"{self.name} of {self.customer_id}"
@@ -270,6 +321,26 @@ class Decision(models.Model):
         return f"{self.type}: {self.status}"
 
 
+class CaseQuerySet(models.QuerySet["Case"]):
+    def due(self, now: datetime) -> CaseQuerySet:
+        """Those that an outside provider is to be asked about, longest due first."""
+        return self.filter(closed_at__isnull=True, due_at__lte=now).order_by("due_at", "pk")
+
+    def provider_is_failing(self) -> bool:
+        """Whether the last call for some open case brought no answer that we understand."""
+        waiting = self.filter(due_at__isnull=False, closed_at__isnull=True)
+        return waiting.exclude(last_error="").exists()
+
+    def newest(self, customer: Customer, kinds: Collection[str]) -> list[Case]:
+        """The open case, else the last one, of each (kind, type) that the customer ever had.
+
+        Whoever writes a case holds its customer's lock, so that these need none.
+        """
+        rows = self.filter(customer=customer, kind__in=kinds)
+        newest_first = F("closed_at").desc(nulls_first=True)
+        return list(rows.order_by("kind", "type", newest_first).distinct("kind", "type"))
+
+
 class Case(models.Model):
     """A customer who waits for somebody's decision: our operators', or an outside provider's.
 
@@ -296,6 +367,8 @@ class Case(models.Model):
     tries = models.PositiveSmallIntegerField(default=0)
     last_error = models.CharField(max_length=300, blank=True)
 
+    objects = CaseQuerySet.as_manager()
+
     class Meta:
         constraints = [
             models.UniqueConstraint(
@@ -308,6 +381,7 @@ class Case(models.Model):
             models.Index(
                 fields=["opened_at"], condition=Q(closed_at__isnull=True), name="case_open_oldest"
             ),
+            models.Index(fields=["-opened_at"], name="case_newest"),
             models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="case_due"),
         ]
 
@@ -380,6 +454,7 @@ class ScreeningHit(models.Model):
                 name="screening_hit_once",
             )
         ]
+        permissions = [("decide_screening", "Can say whether a customer is one on a list")]
 
     def __str__(self) -> str:
         return f"{self.listed_name} ({self.score})"

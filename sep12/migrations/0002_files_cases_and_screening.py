@@ -213,6 +213,11 @@ class Migration(migrations.Migration):
                 ("decided_at", models.DateTimeField(blank=True, null=True)),
                 ("found_at", models.DateTimeField(auto_now_add=True)),
             ],
+            options={
+                "permissions": [
+                    ("decide_screening", "Can say whether a customer is one on a list")
+                ],
+            },
         ),
         migrations.CreateModel(
             name="Verification",
@@ -225,6 +230,12 @@ class Migration(migrations.Migration):
                 ),
                 ("name", models.CharField(max_length=80)),
                 ("code", kernel.sealed.SealedTextField()),
+                (
+                    "value_digest",
+                    models.CharField(
+                        help_text="Keyed digest of the value that it is for.", max_length=64
+                    ),
+                ),
                 ("wrong_tries", models.PositiveSmallIntegerField(default=0)),
                 (
                     "expires_at",
@@ -241,6 +252,37 @@ class Migration(migrations.Migration):
                 ("send_tries", models.PositiveSmallIntegerField(default=0)),
                 ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
+        ),
+        migrations.CreateModel(
+            name="SentCode",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=80)),
+                ("value_digest", models.CharField(max_length=64)),
+                ("sent_at", models.DateTimeField()),
+                (
+                    "customer",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="sent_codes",
+                        to="sep12.customer",
+                    ),
+                ),
+                (
+                    "sending_anchor",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, to="sep10.sendinganchor"
+                    ),
+                ),
+            ],
+            options={
+                "indexes": [models.Index(fields=["sent_at"], name="sent_code_newest")],
+            },
         ),
         migrations.AddField(
             model_name="customer",
@@ -295,6 +337,14 @@ class Migration(migrations.Migration):
                 condition=models.Q(("erased_at__isnull", True)),
                 fields=["screened_with", "id"],
                 name="customer_screened_with",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="customer",
+            index=models.Index(
+                condition=models.Q(("screening__in", ["HIT", "BLOCKED"])),
+                fields=["-created_at"],
+                name="customer_found_on_list",
             ),
         ),
         migrations.AddField(
@@ -384,6 +434,10 @@ class Migration(migrations.Migration):
                 fields=["opened_at"],
                 name="case_open_oldest",
             ),
+        ),
+        migrations.AddIndex(
+            model_name="case",
+            index=models.Index(fields=["-opened_at"], name="case_newest"),
         ),
         migrations.AddIndex(
             model_name="case",
