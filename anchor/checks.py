@@ -14,9 +14,9 @@ from stellar_sdk import Keypair, Network
 from stellar_sdk.exceptions import Ed25519SecretSeedInvalidError
 from stellar_sdk.strkey import StrKey
 
-from payouts.rails.registry import find_rail_path, load_rail, rail_for
+from anchor.customer_type_checks import check_rail_fields, check_types_asked, check_types_read
+from payouts.rails.registry import find_rail_path, load_rail
 from sep1.assets import ReceivedAsset, received_assets
-from sep12.types import customer_types
 from sep38.pairs import all_pairs
 
 PUBLIC = Network.PUBLIC_NETWORK_PASSPHRASE
@@ -92,29 +92,20 @@ def check_offer(**kwargs: Any) -> list[CheckMessage]:
                 id="landfall.E006",
             )
         ]
-    found: list[CheckMessage] = []
     try:
-        types = customer_types()
         all_pairs()
     except (ImproperlyConfigured, KeyError, TypeError, ValueError, ArithmeticError) as error:
         return [
             Error(
-                f"[customer_types] or [[pairs]] of {settings.ANCHOR_CONFIG} can't be read: "
-                f"{error}.",
+                f"The [[pairs]] of {settings.ANCHOR_CONFIG} can't be read: {error}.",
                 hint="Compare them with the anchor.toml that came with Landfall.",
                 id="landfall.E013",
             )
         ]
+    if unreadable := list(check_types_read()):
+        return unreadable
+    found = list(check_types_asked(assets.values()))
     for asset in assets.values():
-        for kind in (*asset.sender_types, *asset.receiver_types):
-            if kind not in types:
-                found.append(
-                    Error(
-                        f"{asset.name.code} asks for customers of type {kind}, which is not there.",
-                        hint=f"Add [customer_types.{kind}] to {settings.ANCHOR_CONFIG}.",
-                        id="landfall.E007",
-                    )
-                )
         for method in asset.funding_methods:
             found += _check_method(asset, method)
     return found
@@ -125,16 +116,7 @@ def _check_method(asset: ReceivedAsset, method: str) -> Iterator[CheckMessage]:
     if not _has_rail(method):
         yield _missing_rail(method)
         return
-    kind = asset.customer_type("receiver", method)
-    asked = customer_types()[kind].required if kind in customer_types() else ()
-    if missing := sorted(rail_for(method).required_fields(method) - set(asked)):
-        yield Error(
-            f"The rail for {method} needs {', '.join(missing)}, which customers of type "
-            f"{kind or '(none)'} are not asked for.",
-            hint=f"Add it to `required` of a receiver type for {method} in "
-            f"{settings.ANCHOR_CONFIG}.",
-            id="landfall.E012",
-        )
+    yield from check_rail_fields(asset, method)
 
 
 def _has_rail(method: str) -> bool:

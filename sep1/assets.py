@@ -12,17 +12,28 @@ from django.conf import settings
 from kernel.assets import AssetName, parse_asset_name
 
 # Keys of an [[assets]] entry that stellar.toml repeats, and SEP-1's [[CURRENCIES]] name of each.
+# SEP-1 has three more: `contract` and `code_template` are not for what we receive, which is
+# classic assets, each named by code and issuer; `toml` would hide those in another file.
 CURRENCY_FIELDS = {
-    "name": "name",
     "description": "desc",
-    "status": "status",
-    "display_decimals": "display_decimals",
-    "conditions": "conditions",
-    "image": "image",
-    "is_asset_anchored": "is_asset_anchored",
-    "anchor_asset_type": "anchor_asset_type",
-    "anchor_asset": "anchor_asset",
-    "redemption_instructions": "redemption_instructions",
+    **{
+        name: name
+        for name in (
+            *("name", "status", "display_decimals", "conditions", "image"),
+            *("fixed_number", "max_number", "is_unlimited"),
+            *("is_asset_anchored", "anchor_asset_type", "anchor_asset"),
+            *("attestation_of_reserve", "redemption_instructions", "collateral_addresses"),
+            *("collateral_address_messages", "collateral_address_signatures"),
+            *("regulated", "approval_server", "approval_criteria"),
+        )
+    },
+}
+
+# All that an [[assets]] entry may say.
+ASSET_KEYS = frozenset(CURRENCY_FIELDS) | {
+    *("code", "issuer", "counterpart", "funding_methods", "min_amount", "max_amount"),
+    *("fee_fixed", "fee_percent", "quotes", "memo_type", "payment_deadline_seconds"),
+    *("policy", "fields"),
 }
 
 
@@ -52,25 +63,10 @@ class ReceivedAsset:
     quotes_supported: bool
     quotes_required: bool
     memo_type: str
-    sender_types: tuple[str, ...]
-    receiver_types: tuple[str, ...]
     payment_deadline_seconds: int
     policy: PaymentPolicy
     toml: dict[str, Any]  # what stellar.toml says besides code and issuer
     fields: dict[str, Any]  # SEP-31's deprecated per-transaction fields
-
-    def customer_type(self, role: str, funding_method: str) -> str:
-        """The SEP-12 type that a "sender" or "receiver" must be accepted for; "" if none.
-
-        The first of the asset's types for that role which names the method, or names none.
-        """
-        types = self.sender_types if role == "sender" else self.receiver_types
-        configured = settings.ANCHOR.get("customer_types", {})
-        for name in types:
-            methods = configured.get(name, {}).get("funding_methods")
-            if methods is None or funding_method in methods:
-                return name
-        return ""
 
 
 def _optional_amount(entry: dict[str, Any], key: str) -> Decimal | None:
@@ -93,8 +89,6 @@ def _read_asset(entry: dict[str, Any]) -> ReceivedAsset:
         quotes_supported=quotes in ("supported", "required"),
         quotes_required=quotes == "required",
         memo_type=entry.get("memo_type", "id"),
-        sender_types=tuple(entry.get("sender_types", ())),
-        receiver_types=tuple(entry.get("receiver_types", ())),
         payment_deadline_seconds=int(entry.get("payment_deadline_seconds", 86400)),
         policy=PaymentPolicy(**policy),
         toml={field: entry[key] for key, field in CURRENCY_FIELDS.items() if key in entry},

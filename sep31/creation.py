@@ -23,8 +23,10 @@ from kernel.money import format_amount, parse_amount
 from sep1.assets import ReceivedAsset, find_received_asset
 from sep10.authentication import Caller
 from sep10.models import SendingAnchor
+from sep12.finding import get_owned_customer
 from sep12.models import Customer
-from sep12.services import assess_customers, get_owned_customer
+from sep12.services import assess_customers
+from sep12.tiers import choose_type, types_for
 from sep31.amounts import split_one_to_one
 from sep31.machine import Reason, Status
 from sep31.models import Event, Transaction
@@ -303,13 +305,12 @@ def _set_amounts(row: Transaction, request: Request, quote: Quote | None) -> Non
 
 def _set_customers(row: Transaction, caller: Caller, request: Request) -> bool:
     """Put the customers on the transaction; whether all that we must know is known."""
-    asset = request.asset
-    row.sender_type = asset.customer_type("sender", request.funding_method)
-    row.receiver_type = asset.customer_type("receiver", request.funding_method)
     if request.sender_id:
         row.sender = _get_customer(caller, request.sender_id, "sender_id")
     if request.receiver_id:
         row.receiver = _get_customer(caller, request.receiver_id, "receiver_id")
+    row.sender_type = _type_asked("sender", request, row.sender)
+    row.receiver_type = _type_asked("receiver", request, row.receiver)
     wanted = [(row.sender_id, row.sender_type), (row.receiver_id, row.receiver_type)]
     pairs = [(customer_id, kind) for customer_id, kind in wanted if kind]
     known = [(customer_id, kind) for customer_id, kind in pairs if customer_id is not None]
@@ -322,6 +323,16 @@ def _set_customers(row: Transaction, caller: Caller, request: Request) -> bool:
     return len(known) == len(pairs) and all(
         assessment.status == "ACCEPTED" for assessment in assessments.values()
     )
+
+
+def _type_asked(role: str, request: Request, customer: Customer | None) -> str:
+    """The SEP-12 type that the customer must be accepted for; "" if none.
+
+    It stays the transaction's, so that a change of the configuration changes no agreement.
+    """
+    types = types_for(role, request.asset, request.funding_method, request.amount)
+    chosen = choose_type(types, customer.type if customer else "")
+    return chosen.name if chosen else ""
 
 
 def _get_customer(caller: Caller, customer_id: str, field: str) -> Customer:

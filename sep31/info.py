@@ -6,9 +6,9 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from django.conf import settings
-
+from kernel.money import format_amount
 from sep1.assets import ReceivedAsset, received_assets
+from sep12.tiers import Step, steps_of
 
 
 @lru_cache(maxsize=1)
@@ -28,19 +28,43 @@ def _describe_asset(asset: ReceivedAsset) -> dict[str, Any]:
         "max_amount": _number(asset.max_amount),
         "funding_methods": list(asset.funding_methods),
         "sep12": {
-            "sender": _describe_types(asset.sender_types),
-            "receiver": _describe_types(asset.receiver_types),
+            "sender": _describe_types("sender", asset),
+            "receiver": _describe_types("receiver", asset),
         },
         "fields": {"transaction": asset.fields},
     }
     return {key: value for key, value in described.items() if value is not None}
 
 
-def _describe_types(types: tuple[str, ...]) -> dict[str, Any]:
-    configured = settings.ANCHOR["customer_types"]
-    if not types:
+def _describe_types(role: str, asset: ReceivedAsset) -> dict[str, Any]:
+    steps: dict[str, list[Step]] = {}
+    for step in steps_of(role, asset):
+        steps.setdefault(step.customer_type.name, []).append(step)
+    if not steps:
         return {}
-    return {"types": {name: {"description": configured[name]["description"]} for name in types}}
+    return {
+        "types": {name: {"description": _describe_type(of, asset)} for name, of in steps.items()}
+    }
+
+
+def _describe_type(steps: list[Step], asset: ReceivedAsset) -> str:
+    """A type's own description, and which payments ask for it where not all do.
+
+    "A person who sends money. For payments of 3000 USDC or more."
+    """
+    methods = [step.funding_method for step in steps]
+    parts = []
+    if set(methods) != set(asset.funding_methods):
+        parts.append(f"by {' or '.join(methods)}")
+    # Where the methods differ in what is asked next, POST /transactions tells.
+    [lowest, *other_lowest] = {step.lowest for step in steps}
+    [below, *other_below] = {step.below for step in steps}
+    if lowest is not None and not other_lowest:
+        parts.append(f"of {format_amount(lowest)} {asset.name.code} or more")
+    if below is not None and not other_below:
+        parts.append(f"of less than {format_amount(below)} {asset.name.code}")
+    description = steps[0].customer_type.description
+    return f"{description} For payments {', '.join(parts)}." if parts else description
 
 
 def _number(amount: Decimal | None) -> int | float | None:
