@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -16,18 +18,30 @@ from sep1.assets import ReceivedAsset, received_assets
 SEP1_VERSION = "2.7.0"
 
 
+@dataclass(frozen=True)
+class PublishedFile:
+    """The file as served, and its entity tag."""
+
+    body: bytes
+    etag: str
+
+
 @lru_cache(maxsize=1)
-def stellar_toml() -> bytes:
-    """The file as served. Built once: nothing in it changes while the process runs."""
-    return build_stellar_toml().encode()
+def published_file() -> PublishedFile:
+    """Built once: nothing in it changes while the process runs."""
+    body = write_toml(build_document()).encode()
+    return PublishedFile(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
 
 
-def build_stellar_toml() -> str:
-    """The file's text, from the settings and the anchor's configuration."""
-    document: dict[str, Any] = {
+def build_document() -> dict[str, Any]:
+    """What the file says, from the settings and the anchor's configuration."""
+    general = dict(settings.ANCHOR.get("general", {}))
+    own_accounts = [settings.DISTRIBUTION_ACCOUNT, *general.pop("ACCOUNTS", [])]
+    document = {
+        **general,
         "VERSION": SEP1_VERSION,
         "NETWORK_PASSPHRASE": settings.NETWORK_PASSPHRASE,
-        "ACCOUNTS": [settings.DISTRIBUTION_ACCOUNT],
+        "ACCOUNTS": list(dict.fromkeys(own_accounts)),
         "SIGNING_KEY": signing_keypair().public_key,
         "WEB_AUTH_ENDPOINT": absolute_url("/auth"),
         "KYC_SERVER": absolute_url("/sep12"),
@@ -36,10 +50,16 @@ def build_stellar_toml() -> str:
         "DOCUMENTATION": settings.ANCHOR.get("organization", {}),
         "PRINCIPALS": settings.ANCHOR.get("principals", []),
         "CURRENCIES": [_currency(asset) for asset in received_assets().values()],
+        "VALIDATORS": settings.ANCHOR.get("validators", []),
     }
+    return {key: value for key, value in document.items() if value}
+
+
+def write_toml(document: dict[str, Any]) -> str:
+    """A document as TOML."""
     encoder = toml.TomlEncoder()
     encoder.dump_funcs[str] = _quoted
-    return toml.dumps({key: value for key, value in document.items() if value}, encoder)
+    return toml.dumps(document, encoder)
 
 
 def _quoted(text: str) -> str:
@@ -48,5 +68,4 @@ def _quoted(text: str) -> str:
 
 
 def _currency(asset: ReceivedAsset) -> dict[str, Any]:
-    issuer = {"issuer": asset.name.issuer} if asset.name.issuer else {}
-    return {"code": asset.name.code, **issuer, **asset.toml}
+    return {"code": asset.name.code, "issuer": asset.name.issuer, **asset.toml}

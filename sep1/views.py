@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.cache import get_conditional_response
 from rest_framework.request import Request
 
 from kernel.api import ApiView
-from sep1.stellar_toml import stellar_toml
+from kernel.errors import ApiError
+from sep1.stellar_toml import published_file
 
 CACHE_SECONDS = 300
 
@@ -19,9 +18,16 @@ class StellarTomlView(ApiView):
     """SEP-1, "Specification": text/plain, readable from any site (CORS is the middleware's)."""
 
     def get(self, request: Request) -> HttpResponseBase | None:
-        body = stellar_toml()
-        etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-        response = HttpResponse(body, content_type="text/plain; charset=utf-8")
-        response.headers["ETag"] = etag
-        response.headers["Cache-Control"] = f"public, max-age={CACHE_SECONDS}"
-        return get_conditional_response(request._request, etag=etag, response=response)
+        file = published_file()
+        headers = {
+            "Content-Length": str(len(file.body)),
+            "ETag": file.etag,
+            "Cache-Control": f"public, max-age={CACHE_SECONDS}",
+        }
+        response = HttpResponse(
+            file.body, content_type="text/plain; charset=utf-8", headers=headers
+        )
+        answer = get_conditional_response(request._request, etag=file.etag, response=response)
+        if answer is not None and answer.status_code == 412:
+            raise ApiError("If-Match names another version of stellar.toml", status=412)
+        return answer
