@@ -235,6 +235,9 @@ MAX_FILE_BYTES = env.int("MAX_FILE_BYTES", default=5 * 1024 * 1024)
 CUSTOMER_TRANSACTIONS = "sep31.customers.TransactionCustomers"
 CUSTOMER_DECISIONS = env.str("CUSTOMER_DECISIONS", default="sep12.decisions.AcceptAtOnce")
 
+# The sanctions lists that customers' names are held against; none: nobody is screened.
+SANCTIONS_LISTS = env.list("SANCTIONS_LISTS", default=[])
+
 # -- Outbound HTTP ----------------------------------------------------------------------------
 # Lets callbacks and client domains use http and private addresses. For development only.
 ALLOW_INSECURE_URLS = env.bool("ALLOW_INSECURE_URLS", default=False)
@@ -280,6 +283,7 @@ ADMIN_SUBJECTS = {
     "payout": "sep31.transaction",
     "received": "sep31.receipt",
     "outgoing": "sep31.refund",
+    "waits for customer": "sep31.transaction",
 }
 
 
@@ -341,6 +345,7 @@ UNFOLD = {
                     },
                     _menu_item("Transactions", "swap_horiz", "sep31.transaction"),
                     _menu_item("Inbox", "inbox", "sep31.receipt", "?rest__exact=inbox"),
+                    _menu_item("KYC review", "fact_check", "sep12.case"),
                 ],
             },
             {
@@ -362,6 +367,18 @@ UNFOLD = {
                     _menu_item("Sending anchors", "handshake", "sep10.sendinganchor"),
                     _menu_item("Customers", "group", "sep12.customer"),
                     _menu_item("Decisions", "gavel", "sep12.decision"),
+                    _menu_item("Documents", "description", "sep12.customerfile"),
+                ],
+            },
+            {
+                "title": "Screening",
+                "separator": True,
+                "items": [
+                    _menu_item("Hits", "person_alert", "sep12.screeninghit"),
+                    _menu_item(
+                        "Blocked customers", "block", "sep12.customer", "?screening__exact=BLOCKED"
+                    ),
+                    _menu_item("Sanctions lists", "format_list_bulleted", "sep12.sanctionslist"),
                 ],
             },
             {

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -38,6 +38,7 @@ from stellar_sdk.strkey import StrKey
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import RangeDateFilter
 from unfold.utils import parse_date_str
+from unfold.views import ChangeList
 
 from kernel.errors import ApiError
 from kernel.money import format_amount
@@ -127,6 +128,15 @@ def link_to_subject(kind: str, pk: str) -> SafeString | str:
         return link_to(model, pk, f"{model.split('.')[1]} {pk[:8]}") if model else f"{kind} {pk}"
     except NoReverseMatch:
         return f"{kind} {pk}"
+
+
+def link_to_subjects(kind: str, text: object, **filters: object) -> SafeString | str:
+    """A link to a list of what a lower room serves without knowing it."""
+    model = settings.ADMIN_SUBJECTS.get(kind)
+    try:
+        return link_to_list(model, text, **filters) if model else format_html("{}", text)
+    except NoReverseMatch:
+        return format_html("{}", text)
 
 
 # -- Lists --------------------------------------------------------------------------------------
@@ -252,6 +262,10 @@ class ConfirmedAction:
     is_dangerous = False
     form_class: type[forms.Form] = forms.Form
 
+    def subject(self, row: Any) -> Any:
+        """Whose history remembers it."""
+        return row
+
     def refusal(self, row: Any) -> str:
         """Why it can't be done now, in plain words; "" if it can."""
         return ""
@@ -263,6 +277,14 @@ class ConfirmedAction:
     def perform(self, request: HttpRequest, row: Any, data: Mapping[str, Any]) -> Done:
         """Do it. Raises `ApiError` or `ValueError` in plain words if it can't be done."""
         raise NotImplementedError
+
+
+class FilledList(ChangeList):
+    """A list whose rows learn what other tables know of them, in a few queries a page."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.model_admin.fill_rows(self.result_list)
 
 
 def sealed_columns(model: Any) -> list[str]:
@@ -317,6 +339,12 @@ class RecordAdmin(ModelAdmin):
         sealed = sealed_columns(self.model)
         names = [f.name for f in self.model._meta.fields if f.name not in sealed]
         return [("The whole record", {"fields": names, "classes": ["collapse"]})]
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return FilledList
+
+    def fill_rows(self, rows: Iterable[Any]) -> None:
+        """Add to the rows of one page of the list what their columns show beside their own."""
 
     # -- Searching
     def get_search_fields(self, request: HttpRequest) -> Sequence[str]:
@@ -419,7 +447,7 @@ class RecordAdmin(ModelAdmin):
             # The history is part of the deed: there is never one without the other.
             with transaction.atomic():
                 done = action.perform(request, row, data)
-                self.log_change(request, row, done.message)
+                self.log_change(request, action.subject(row), done.message)
         except (ApiError, ValueError) as error:
             messages.error(request, f"Nothing was changed. {error}")
             return HttpResponseRedirect(self._page_url(row))

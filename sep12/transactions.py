@@ -7,6 +7,9 @@ SEP-12, "Customer GET" and "PUT", `transaction_id`. The class is what
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
+from dataclasses import dataclass
+from decimal import Decimal
 from functools import lru_cache
 from typing import Protocol
 
@@ -14,6 +17,16 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from sep10.authentication import Caller
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Open transactions of one customer in one asset (SEP-38 name): how many, and how much we
+    receive for them."""
+
+    asset: str
+    count: int
+    amount: Decimal
 
 
 class CustomerTransactions(Protocol):
@@ -31,6 +44,10 @@ class CustomerTransactions(Protocol):
     ) -> None:
         """Make the customer the transaction's, in the open database transaction, before any
         customer is locked: transactions are locked before customers everywhere."""
+        ...
+
+    def waiting(self, customer_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, list[Waiting]]:
+        """The open transactions of these customers, in a fixed number of queries."""
         ...
 
 

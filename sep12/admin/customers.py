@@ -1,7 +1,4 @@
-"""Customers: what we hold on them and what was decided, without saying who they are.
-
-Values come to the screen by one way only: a POST that says so, and that the history records.
-"""
+"""Customers: what we hold on them and what was decided, without saying who they are."""
 
 from __future__ import annotations
 
@@ -10,16 +7,15 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import Q
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 from unfold.decorators import display
-from unfold.widgets import (
-    UnfoldAdminSelectWidget,
-    UnfoldAdminTextInputWidget,
-)
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from callbacks.admin import describe_callbacks
 from kernel.admin import (
     ConfirmedAction,
     DateFilter,
@@ -27,27 +23,30 @@ from kernel.admin import (
     Panel,
     RecordAdmin,
     ago,
-    at,
-    label,
     link_to,
     shorten,
 )
-from kernel.errors import NotFound
 from sep10.models import SendingAnchorAccount
-from sep12.models import Customer, CustomerField, Decision
-from sep12.services import assess_customers, record_decision, reveal_fields
+from sep12.admin.panels import (
+    describe_cases,
+    describe_decisions,
+    describe_fields,
+    describe_screening,
+    describe_standing,
+    what_is_shown,
+)
+from sep12.admin.personal import (
+    check_link,
+    looked_at,
+    no_store,
+    open_personal_data,
+    serve_document,
+)
+from sep12.admin.wording import SCREENING_KINDS, STATUS_KINDS, size
+from sep12.models import Customer, CustomerField, CustomerFile, Decision, Verification
+from sep12.services import record_decision
 from sep12.status import ACCEPTED, PROCESSING, REJECTED, Verdict
-from sep12.types import customer_types, default_customer_type
-
-STATUS_KINDS = {
-    "ACCEPTED": "success",
-    "PROCESSING": "info",
-    "NEEDS_INFO": "warning",
-    "VERIFICATION_REQUIRED": "warning",
-    "REJECTED": "danger",
-    "erased": "",
-    "present": "success",
-}
+from sep12.types import customer_types
 
 
 def _erased(row: Customer) -> str:
@@ -68,70 +67,21 @@ class RevealValues(ConfirmedAction):
         return _erased(row)
 
     def explain(self, row: Customer) -> list[tuple[str, Any]]:
-        names = row.fields.filter(value__isnull=False).order_by("name")
-        return [
-            *_who(row),
-            ("You will see", ", ".join(names.values_list("name", flat=True)) or "nothing"),
-            ("Recorded", "That you looked, when, and at which fields; never the values."),
-        ]
+        return [*_who(row), *what_is_shown(row)]
 
     def perform(self, request: HttpRequest, row: Customer, data: Mapping[str, Any]) -> Done:
-        values = sorted(reveal_fields([row.pk])[row.pk].items())
+        personal = open_personal_data(request, row)
         context = {
             **admin.site.each_context(request),
             "title": "Personal data",
             "opts": Customer._meta,
-            "panel": Panel(
-                f"Customer {row.pk}",
-                [[name, value] for name, value in values],
-                note="That you looked was recorded. Close this page when you are done.",
-            ),
+            "row": row,
+            "personal": personal,
             "back_url": reverse("admin:sep12_customer_change", args=[row.pk]),
         }
         page = TemplateResponse(request, "admin/revealed.html", context)
-        page.headers["Cache-Control"] = "no-store, private"
-        names = ", ".join(name for name, _ in values) or "nothing"
-        return Done(f"Looked at personal data: {names}.", page)
-
-
-class FileForm(forms.Form):
-    """Which file; its choices are the customer's, checked where it is opened."""
-
-    name = forms.CharField(
-        label="Field", max_length=80, widget=UnfoldAdminTextInputWidget, help_text="Its SEP-9 name"
-    )
-
-
-class DownloadFile(ConfirmedAction):
-    name = "download"
-    label = "Download a file"
-    permission = "sep12.reveal_customer"
-    icon = "download"
-    form_class = FileForm
-
-    def _names(self, row: Customer) -> list[str]:
-        files = row.fields.filter(file__isnull=False).order_by("name")
-        return list(files.values_list("name", flat=True))
-
-    def refusal(self, row: Customer) -> str:
-        return _erased(row) or ("" if self._names(row) else "We hold no files of this customer.")
-
-    def explain(self, row: Customer) -> list[tuple[str, Any]]:
-        return [
-            *_who(row),
-            ("Files", ", ".join(self._names(row))),
-            ("Recorded", "That you took it, and when."),
-        ]
-
-    def perform(self, request: HttpRequest, row: Customer, data: Mapping[str, Any]) -> Done:
-        field = row.fields.filter(name=data["name"], file__isnull=False).defer("value").first()
-        if field is None:
-            raise NotFound("There is no file of that name; it must be one of those listed.")
-        # Never as what it says it is: a customer's file must not run in our origin.
-        answer = HttpResponse(field.file, content_type="application/octet-stream")
-        answer.headers["Content-Disposition"] = f'attachment; filename="{field.name}"'
-        answer.headers["Cache-Control"] = "no-store, private"
-        return Done(f"Downloaded the file {field.name}.", answer)
+        no_store(page)
+        return Done(looked_at(personal), page)
 
 
 class DecisionForm(forms.Form):
@@ -224,13 +174,20 @@ class CustomerAdmin(RecordAdmin):
     list_display = (
         "customer",
         "state",
+        "screened",
         "type",
         "sending_anchor",
         "short_account",
         "named",
         "since",
     )
-    list_filter = (ErasedFilter, TypeFilter, "sending_anchor", ("created_at", DateFilter))
+    list_filter = (
+        ErasedFilter,
+        "screening",
+        TypeFilter,
+        "sending_anchor",
+        ("created_at", DateFilter),
+    )
     list_select_related = ("sending_anchor",)
     ordering = ("-created_at",)
     search_by = {
@@ -241,59 +198,16 @@ class CustomerAdmin(RecordAdmin):
         "text": (lambda term: _by_memo(term),),
     }
     search_help_text = "A customer's id or memo, or a sending anchor's account (G…)"
-    confirmed_actions = (RevealValues(), DownloadFile(), Decide())
+    confirmed_actions = (RevealValues(), Decide())
 
     def panels(self, request: HttpRequest, row: Customer) -> list[Panel]:
-        types = dict.fromkeys([default_customer_type(row.type).name, *customer_types()])
-        standing = assess_customers((row.pk, name) for name in types)
-        # Not `value`, not `file`: looking at the page opens nothing.
-        fields = row.fields.order_by("name").values_list(
-            "name", "status", "error", "content_type", "updated_at"
-        )
         return [
-            Panel(
-                "Standing",
-                [
-                    [
-                        name,
-                        label(found.status, STATUS_KINDS[found.status]),
-                        found.message or "-",
-                        "last registered as" if name == row.type else "",
-                    ]
-                    for name in types
-                    for found in [standing[row.pk, name]]
-                ],
-                ["As", "Status", "Why", ""],
-            ),
-            Panel(
-                "What we hold",
-                [
-                    [
-                        name,
-                        label(status, STATUS_KINDS[status]),
-                        error or "-",
-                        content_type or "text",
-                        ago(changed),
-                    ]
-                    for name, status, error, content_type, changed in fields
-                ],
-                ["Field", "Status", "Why", "Kind", "Changed"],
-                note="Values are sealed and are not shown here.",
-            ),
-            Panel(
-                "Decisions",
-                [
-                    [
-                        decision.type,
-                        label(decision.status, STATUS_KINDS[decision.status]),
-                        decision.message or "-",
-                        decision.decided_by,
-                        at(decision.updated_at),
-                    ]
-                    for decision in row.decisions.order_by("type")
-                ],
-                ["As", "Decision", "Message", "By", "When"],
-            ),
+            describe_standing(row),
+            describe_fields(row),
+            describe_decisions(row),
+            describe_screening(row),
+            describe_cases(row),
+            describe_callbacks(f"sep12:{row.pk}"),
         ]
 
     @display(description="Customer")
@@ -303,6 +217,10 @@ class CustomerAdmin(RecordAdmin):
     @display(description="State", label=STATUS_KINDS)
     def state(self, row: Customer) -> str:
         return "erased" if row.erased_at else "present"
+
+    @display(description="Screening", label=SCREENING_KINDS)
+    def screened(self, row: Customer) -> str:
+        return row.screening
 
     @display(description="Account")
     def short_account(self, row: Customer) -> str:
@@ -340,6 +258,78 @@ class CustomerFieldAdmin(RecordAdmin):
     @display(description="Customer")
     def of(self, row: CustomerField) -> str:
         return link_to("sep12.customer", row.customer_id)
+
+
+@admin.register(CustomerFile)
+class CustomerFileAdmin(RecordAdmin):
+    """Documents, by what they are; their content is on the page of personal data only."""
+
+    list_display = ("file", "content_type", "size_in_words", "of", "sending_anchor", "since")
+    list_filter = ("sending_anchor",)
+    list_select_related = ("sending_anchor",)
+    ordering = ("-pk",)
+    search_by = {"id": ("pk", "customer")}
+    search_help_text = "A file's id, or a customer's"
+
+    def get_urls(self) -> list[URLPattern]:
+        shown = path(
+            "<path:object_id>/content/",
+            self.admin_site.admin_view(self.content_view),
+            name="sep12_customerfile_content",
+        )
+        return [shown, *super().get_urls()]
+
+    def content_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """One document, by a link of a page of personal data (`sep12.admin.personal`)."""
+        if not request.user.has_perm("sep12.reveal_customer"):
+            raise PermissionDenied
+        check_link(request, object_id)
+        file = CustomerFile.objects.filter(pk=object_id, customer__isnull=False).first()
+        if file is None:
+            raise Http404("no such file")
+        return serve_document(file, file.fields.values_list("name", flat=True).first() or "file")
+
+    @display(description="File")
+    def file(self, row: CustomerFile) -> str:
+        return str(row.pk)
+
+    @display(description="Size", ordering="size")
+    def size_in_words(self, row: CustomerFile) -> str:
+        return size(row.size)
+
+    @display(description="Customer")
+    def of(self, row: CustomerFile) -> str:
+        return link_to("sep12.customer", row.customer_id) if row.customer_id else "not used yet"
+
+    @display(description="Came")
+    def since(self, row: CustomerFile) -> str:
+        return ago(row.created_at)
+
+
+@admin.register(Verification)
+class VerificationAdmin(RecordAdmin):
+    """Codes that customers have to repeat. What the code is, nobody needs to see."""
+
+    list_display = ("name", "of", "sent", "expires", "wrong_tries", "send_tries", "since")
+    ordering = ("-pk",)
+    search_by = {"id": ("customer",)}
+    search_help_text = "A customer's id"
+
+    @display(description="Customer")
+    def of(self, row: Verification) -> str:
+        return link_to("sep12.customer", row.customer_id)
+
+    @display(description="Sent", boolean=True)
+    def sent(self, row: Verification) -> bool:
+        return row.expires_at is not None
+
+    @display(description="Expires")
+    def expires(self, row: Verification) -> str:
+        return ago(row.expires_at)
+
+    @display(description="Begun")
+    def since(self, row: Verification) -> str:
+        return ago(row.created_at)
 
 
 @admin.register(Decision)
