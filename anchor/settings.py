@@ -192,6 +192,10 @@ CELERY_BEAT_SCHEDULE = {
         "stellar.tasks.submit_outgoing_payments": SWEEP_SECONDS,
         "callbacks.tasks.deliver_due_callbacks": SWEEP_SECONDS,
         "sep10.tasks.purge_used_challenges": 3600.0,
+        "sep12.tasks.purge_unused_files": 600.0,
+        "sep12.tasks.ask_provider_about_due_cases": SWEEP_SECONDS,
+        "sep12.tasks.send_due_codes": SWEEP_SECONDS,
+        "sep12.tasks.purge_sent_codes": 3600.0,
     }.items()
 }
 
@@ -230,10 +234,29 @@ ALLOW_UNKNOWN_SENDING_ANCHORS = env.bool("ALLOW_UNKNOWN_SENDING_ANCHORS", defaul
 
 # -- Personal data ----------------------------------------------------------------------------
 SEALING_KEYS = env.list("SEALING_KEYS")
-MAX_FILE_BYTES = env.int("MAX_FILE_BYTES", default=5 * 1024 * 1024)
+MAX_FILE_BYTES = env.int("MAX_FILE_BYTES", default=10 * 1024 * 1024)
+MAX_UPLOAD_BYTES = 3 * MAX_FILE_BYTES + DATA_UPLOAD_MAX_MEMORY_SIZE  # one request, in memory
+# Files that were sent ahead of their customer, for each sending anchor.
+UNUSED_FILE_SECONDS = env.int("UNUSED_FILE_SECONDS", default=24 * 3600)
+MAX_UNUSED_FILES = env.int("MAX_UNUSED_FILES", default=500)
+MAX_UNUSED_FILE_BYTES = env.int("MAX_UNUSED_FILE_BYTES", default=1024**3)
 # Which class tells SEP-12 about transactions; SEP-12 itself knows none.
 CUSTOMER_TRANSACTIONS = "sep31.customers.TransactionCustomers"
 CUSTOMER_DECISIONS = env.str("CUSTOMER_DECISIONS", default="sep12.decisions.AcceptAtOnce")
+# For sep12.decisions.HttpProvider. Secrets newest first: the first signs, all verify.
+KYC_PROVIDER_URL = env.str("KYC_PROVIDER_URL", default="")
+KYC_PROVIDER_SECRETS = env.list("KYC_PROVIDER_SECRETS", default=[])
+KYC_PROVIDER_TIMEOUT_SECONDS = env.float("KYC_PROVIDER_TIMEOUT_SECONDS", default=30.0)
+# Confirmation codes of the fields in [verification]; the gateway is sep12.senders.HttpSender's.
+VERIFICATION_CODE_SECONDS = env.int("VERIFICATION_CODE_SECONDS", default=600)
+VERIFICATION_MAX_TRIES = env.int("VERIFICATION_MAX_TRIES", default=5)
+# For one field of a customer, and for one value; then for all of a sending anchor's.
+VERIFICATION_CODES_PER_HOUR = env.int("VERIFICATION_CODES_PER_HOUR", default=5)
+VERIFICATION_CODES_PER_ANCHOR_PER_HOUR = env.int(
+    "VERIFICATION_CODES_PER_ANCHOR_PER_HOUR", default=1000
+)
+VERIFICATION_GATEWAY_URL = env.str("VERIFICATION_GATEWAY_URL", default="")
+VERIFICATION_GATEWAY_KEY = env.str("VERIFICATION_GATEWAY_KEY", default="")
 
 # The sanctions lists that customers' names are held against; none: nobody is screened.
 SANCTIONS_LISTS = env.list("SANCTIONS_LISTS", default=[])

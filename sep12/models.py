@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import models
-from django.db.models import BooleanField, ExpressionWrapper, F, Q
+from django.db.models import BooleanField, Exists, ExpressionWrapper, F, OuterRef, Q
 
 from kernel.sealed import SealedBytesField, SealedTextField
 from sep10.models import SendingAnchor
@@ -116,10 +116,24 @@ class Customer(models.Model):
 
 
 class CustomerFileQuerySet(models.QuerySet["CustomerFile"]):
-    def lock_all(self, **which: Any) -> list[CustomerFile]:
-        """Lock the files that `which` names, without their content, in primary-key order."""
-        found = self.select_for_update(no_key=True, of=("self",)).filter(**which)
+    def lock_all(self, *which: Q, **names: Any) -> list[CustomerFile]:
+        """Lock the files that a filter finds, without their content, in primary-key order."""
+        found = self.select_for_update(no_key=True, of=("self",)).filter(*which, **names)
         return list(found.defer("content").order_by("pk"))
+
+    def lock_expired(self, now: datetime, *, limit: int) -> list[uuid.UUID]:
+        """Lock the ids of files that expired and that nobody else holds, the oldest first."""
+        found = self.select_for_update(skip_locked=True).filter(expires_at__lte=now)
+        return list(found.order_by("expires_at").values_list("pk", flat=True)[:limit])
+
+    def without_field(self) -> CustomerFileQuerySet:
+        """Those that no field has."""
+        return self.filter(~Exists(CustomerField.objects.filter(file=OuterRef("pk"))))
+
+    def delete_unread(self) -> int:
+        """Delete without reading a row, as Django would do to look for what points at it: the
+        database itself refuses to delete what a field has."""
+        return self._raw_delete(self.db)
 
 
 class CustomerFile(models.Model):

@@ -1,9 +1,10 @@
-"""Multipart forms with a limit on each file. Files stay in memory, for on disk they would be
-personal data in the clear.
+"""Multipart forms with a limit on each file and on the whole. Files stay in memory, for on disk
+they would be personal data in the clear.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from io import BytesIO
 from typing import Any
 
@@ -50,8 +51,18 @@ class MultiPartParser(BaseParser):
         self, stream: Any, media_type: str | None = None, parser_context: Any = None
     ) -> DataAndFiles[Any, Any]:
         meta = {**parser_context["request"].META, "CONTENT_TYPE": media_type}
+        # Before a byte is read; no server hands us more than the header says.
+        if _length(meta) > settings.MAX_UPLOAD_BYTES:
+            raise TooLarge(f"A request must be at most {settings.MAX_UPLOAD_BYTES} bytes")
         try:
             data, files = DjangoMultiPartParser(meta, stream, [BoundedFiles()], "utf-8").parse()
         except MultiPartParserError as error:
             raise BadRequest("The request body must be valid multipart/form-data") from error
         return DataAndFiles(data, files)
+
+
+def _length(meta: Mapping[str, Any]) -> int:
+    try:
+        return int(meta.get("CONTENT_LENGTH") or 0)
+    except ValueError:
+        return 0  # so does Django, which then reads nothing

@@ -101,15 +101,3 @@ class CustomerAccountView(CustomerBaseView):
             raise NotFound("customer not found for this account and memo") from error
         services.erase_customer(self.caller, params)
         return Response({})
-
-
-class FilesView(AuthenticatedView):
-    """SEP-12, "Customer Files": "This endpoint is optional"."""
-
-    def get(self, request: Request) -> Response:
-        raise NotFound(
-            "Files are not handled on their own here; send them to PUT /customer as "
-            "multipart/form-data"
-        )
-
-    post = get
