@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.urls import include, path
 
 from anchor import health
+from sep12.webhooks import ProviderAnswerView
 
 urlpatterns = [
     path("", include("sep1.urls")),  # /.well-known/stellar.toml
@@ -13,12 +14,13 @@ urlpatterns = [
     path("sep12/", include("sep12.urls")),
     path("sep38/", include("sep38.urls")),
     path("sep31/", include("sep31.urls")),
+    path("webhooks/kyc", ProviderAnswerView.as_view()),
     path("health/live", health.live),
     path("health/ready", health.ready),
     path("admin/", admin.site.urls),
 ]
 
-handler400 = "kernel.api.bad_request"
-handler403 = "kernel.api.permission_denied"
-handler404 = "kernel.api.page_not_found"
-handler500 = "kernel.api.server_error"
+handler400 = "anchor.error_pages.bad_request"
+handler403 = "anchor.error_pages.permission_denied"
+handler404 = "anchor.error_pages.page_not_found"
+handler500 = "anchor.error_pages.server_error"

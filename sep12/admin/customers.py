@@ -43,7 +43,14 @@ from sep12.admin.personal import (
     serve_document,
 )
 from sep12.admin.wording import SCREENING_KINDS, STATUS_KINDS, size
-from sep12.models import Customer, CustomerField, CustomerFile, Decision, Verification
+from sep12.models import (
+    Customer,
+    CustomerField,
+    CustomerFile,
+    Decision,
+    SentCode,
+    Verification,
+)
 from sep12.services import record_decision
 from sep12.status import ACCEPTED, PROCESSING, REJECTED, Verdict
 from sep12.types import customer_types
@@ -347,3 +354,22 @@ class DecisionAdmin(RecordAdmin):
     @display(description="Customer")
     def of(self, row: Decision) -> str:
         return link_to("sep12.customer", row.customer_id)
+
+
+@admin.register(SentCode)
+class SentCodeAdmin(RecordAdmin):
+    """That codes were sent: to whom, and how many, for the limits on them."""
+
+    list_display = ("name", "of", "sending_anchor", "sent")
+    list_select_related = ("sending_anchor",)
+    ordering = ("-pk",)
+    search_by = {"id": ("customer",)}
+    search_help_text = "A customer's id"
+
+    @display(description="Customer")
+    def of(self, row: SentCode) -> str:
+        return link_to("sep12.customer", row.customer_id)
+
+    @display(description="Sent", ordering="pk")
+    def sent(self, row: SentCode) -> str:
+        return ago(row.sent_at)
