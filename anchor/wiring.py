@@ -13,7 +13,9 @@ from callbacks.signals import callback_queued
 from callbacks.tasks import deliver_callback
 from payouts.signals import payout_changed, payout_due
 from payouts.tasks import send_payout
-from sep12.signals import customer_changed
+from sep12.signals import case_due, codes_due, customer_changed
+from sep12.tasks import ask_provider, send_codes
+from sep31.models import Transaction
 from sep31.signals import transactions_touched
 from sep31.tasks import (
     advance_for_customer,
@@ -41,8 +43,21 @@ def advance_touched(transaction_ids: list[Any], **kwargs: Any) -> None:
 
 
 @receiver(customer_changed)
-def advance_those_who_wait(customer_id: Any, **kwargs: Any) -> None:
-    advance_for_customer.delay(str(customer_id))
+def advance_those_who_wait(customer_id: Any, is_new: bool, **kwargs: Any) -> None:
+    # Most changes come before the customer's first transaction, and a message costs more than the
+    # question whether there is one.
+    if not is_new and Transaction.objects.waiting_for(customer_id, limit=1):
+        advance_for_customer.delay(str(customer_id))
+
+
+@receiver(case_due)
+def ask_provider_about_case(case_id: Any, **kwargs: Any) -> None:
+    ask_provider.delay(str(case_id))
+
+
+@receiver(codes_due)
+def send_asked_codes(verification_ids: list[Any], **kwargs: Any) -> None:
+    send_codes.delay([str(verification_id) for verification_id in verification_ids])
 
 
 @receiver(payout_due)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,30 +11,30 @@ from django.core.files.uploadedfile import UploadedFile
 
 from kernel.errors import BadRequest
 from sep12 import sep9
+from sep12.content import CleanFile, check_content
 from sep12.sep9 import Kind, Sep9Field
 from sep12.status import NEEDS_INFO, Assessment, FieldState, needed_fields
 from sep12.types import CustomerType, allowed_choices
 
 VERIFICATION = "_verification"
 FILE_ID = "_file_id"
-_CONTENT_TYPE = re.compile(r"[\w.+-]{1,49}/[\w.+-]{1,50}", re.ASCII)
-
-
-@dataclass(frozen=True)
-class SubmittedFile:
-    """A file of a multipart request."""
-
-    content: bytes = field(repr=False)
-    content_type: str
 
 
 @dataclass(frozen=True)
 class Submission:
-    """The checked SEP-9 part of a PUT, by canonical field name. Personal data: never shown."""
+    """The checked SEP-9 part of a PUT, by canonical field name. Personal data: never shown.
+
+    `file_ids` name files that were sent ahead (SEP-12, "Customer Files").
+    """
 
     texts: dict[str, str] = field(default_factory=dict, repr=False)
-    files: dict[str, SubmittedFile] = field(default_factory=dict, repr=False)
+    files: dict[str, CleanFile] = field(default_factory=dict, repr=False)
+    file_ids: dict[str, str] = field(default_factory=dict)
     verifications: dict[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset({*self.texts, *self.files, *self.file_ids})
 
 
 def read_submission(body: Mapping[str, Any], customer_type: CustomerType | None) -> Submission:
@@ -45,17 +44,21 @@ def read_submission(body: Mapping[str, Any], customer_type: CustomerType | None)
     """
     found = Submission(verifications=read_verifications(body))
     for name, value in body.items():
+        if value is None or value == "" or (isinstance(value, str) and not value.strip()):
+            continue
         known = sep9.find_field(name)
         if known is None:
-            _refuse_file_id(name)
-        elif value is None or value == "" or (isinstance(value, str) and not value.strip()):
-            continue
+            owner = sep9.find_field(name.removesuffix(FILE_ID))
+            if owner is not None and owner.is_binary:
+                found.file_ids[owner.name] = _read_file_id(name, value)
         elif known.is_binary:
             found.files[known.name] = _read_file(name, value)
         else:
             text = _read_text(name, value, known, body, customer_type)
             if found.texts.setdefault(known.name, text) != text:
                 raise BadRequest(f"{name} and {known.name} are one field and must be equal")
+    for name in found.files.keys() & found.file_ids.keys():
+        raise BadRequest(f"{name} and {name}{FILE_ID} must not both be given")
     return found
 
 
@@ -79,26 +82,20 @@ def _read_text(
     return sep9.parse_text(name, value, kind, choices=allowed_choices(known.name, customer_type))
 
 
-def _read_file(name: str, value: object) -> SubmittedFile:
+def _read_file(name: str, value: object) -> CleanFile:
     if not isinstance(value, UploadedFile):
-        raise BadRequest(f"{name} must be a file, sent as multipart/form-data")
-    content = value.read()
-    if not content:
-        raise BadRequest(f"{name} must not be an empty file")
-    content_type = value.content_type or ""
-    return SubmittedFile(
-        content,
-        content_type if _CONTENT_TYPE.fullmatch(content_type) else "application/octet-stream",
-    )
-
-
-def _refuse_file_id(name: str) -> None:
-    # Ignored in silence, the client would believe that we have the file.
-    known = sep9.find_field(name.removesuffix(FILE_ID))
-    if known is not None and known.is_binary:
         raise BadRequest(
-            f"{name} names no file that we have; send {known.name} itself as multipart/form-data"
+            f"{name} must be a file, sent as multipart/form-data; or send it to POST "
+            f"/customer/files and its id as {name}{FILE_ID}"
         )
+    return check_content(name, value.read(), value.content_type or "")
+
+
+def _read_file_id(name: str, value: object) -> str:
+    try:
+        return str(uuid.UUID(value if isinstance(value, str) else ""))
+    except ValueError as error:
+        raise BadRequest(f"{name} must be a file_id that POST /customer/files gave") from error
 
 
 def read_verifications(body: Mapping[str, Any]) -> dict[str, str]:

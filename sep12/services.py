@@ -5,172 +5,52 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from callbacks.services import check_callback_url, queue_callback
+from callbacks.services import check_callback_url
 from kernel.announce import announce
-from kernel.errors import BadRequest, Conflict, NotFound
+from kernel.errors import BadRequest, Conflict
+from kernel.rows import insert_rows
 from sep10.authentication import Caller
 from sep12 import sep9
-from sep12.decisions import customer_decisions
-from sep12.identity import CustomerParams, Identity, token_memo
-from sep12.models import Customer, CustomerField, Decision
+from sep12.cases import settle_cases, waits_for_decision
+from sep12.changes import changing, settle
+from sep12.content import CleanFile
+from sep12.dossiers import Dossier, add_verdicts, open_dossiers
+from sep12.finding import (
+    check_found,
+    find_customer,
+    locate,
+    no_such_id,
+    not_registered,
+)
+from sep12.identity import CustomerParams
+from sep12.models import Customer, CustomerField, CustomerFile, Decision
+from sep12.screening import NAME_FIELDS
 from sep12.serializers import Submission, write_customer
 from sep12.signals import customer_changed
 from sep12.status import (
-    FINAL,
+    ACCEPTED,
     NEEDS_INFO,
     REJECTED,
     VERIFICATION_REQUIRED,
     Assessment,
     FieldState,
     Verdict,
-    assess,
 )
+from sep12.stored_files import claim_files, drop_unused, new_file
 from sep12.transactions import customer_transactions
-from sep12.types import CustomerType, customer_types, default_customer_type, get_customer_type
+from sep12.types import customer_types, default_customer_type, get_customer_type
+from sep12.verification import check_codes, fields_to_verify, start_verifications
 
 logger = logging.getLogger(__name__)
 
 REGISTER_TRIES = 5
 MAX_MESSAGE = 300
-
-
-@dataclass
-class _Dossier:
-    """What we hold on a customer, without the values."""
-
-    customer: Customer
-    fields: dict[str, FieldState]
-    verdicts: dict[str, Verdict]
-
-    def assess(self, customer_type: CustomerType) -> Assessment:
-        recorded = self.verdicts.get(customer_type.name)
-        verdict = customer_decisions().decide(customer_type.name, recorded)
-        return assess(customer_type, self.fields, verdict)
-
-    def describe(self, customer_type: CustomerType) -> dict[str, Any]:
-        return write_customer(
-            self.customer.pk, customer_type, self.fields, self.assess(customer_type)
-        )
-
-
-def _open_dossiers(customers: Iterable[Customer]) -> dict[uuid.UUID, _Dossier]:
-    """Two queries for any number of customers; nothing is unsealed."""
-    dossiers = {customer.pk: _Dossier(customer, {}, {}) for customer in customers}
-    for owner, name, state in CustomerField.objects.states(dossiers):
-        dossiers[owner].fields[name] = FieldState(*state)
-    decisions = Decision.objects.filter(customer_id__in=dossiers)
-    for owner, type_name, *verdict in decisions.values_list(
-        "customer_id", "type", "status", "message"
-    ):
-        dossiers[owner].verdicts[type_name] = Verdict(*verdict)
-    return dossiers
-
-
-# -- Whom a request means ---------------------------------------------------------------------
-def _owned(caller: Caller) -> dict[str, str]:
-    """What a customer must match to be the caller's. SEP-12, GET and PUT "Errors": else 404.
-
-    A token with a memo speaks for one user of a shared account only.
-    """
-    memo = token_memo(caller)
-    own = {"account": caller.account}
-    return own if memo is None else {**own, "memo_type": "id", "memo": memo}
-
-
-def _parse_id(text: str) -> uuid.UUID:
-    try:
-        return uuid.UUID(text)
-    except ValueError as error:
-        raise _no_such_id() from error
-
-
-def _no_such_id() -> NotFound:
-    return NotFound("customer not found for the id given")
-
-
-def get_owned_customer(
-    caller: Caller, customer_id: uuid.UUID | str, *, of_any_user: bool = False
-) -> Customer:
-    """The caller's customer of that id. Raises `NotFound` if there is none, if it was erased, or
-    if it is another's.
-
-    A token with a memo finds that user only, or with `of_any_user` all of its account: a payment
-    has two customers, and a token can name but one.
-    """
-    owned = {"account": caller.account} if of_any_user else _owned(caller)
-    customer = (
-        Customer.objects.present()
-        .filter(pk=_parse_id(str(customer_id)), **owned)
-        .select_related("sending_anchor")
-        .first()
-    )
-    if customer is None:
-        raise _no_such_id()
-    return customer
-
-
-def _locate(caller: Caller, params: CustomerParams) -> dict[str, Any]:
-    """The filter that finds the customer whom `params` mean, among the caller's.
-
-    Raises `NotFound` for an id or a transaction that can't be the caller's.
-    """
-    attached = None
-    if params.transaction_id is not None:
-        attached = customer_transactions().find_customer(caller, params.transaction_id, params.type)
-    if params.id is not None:
-        return {"pk": _parse_id(params.id), **_owned(caller)}
-    if params.transaction_id is None or params.names_memo:
-        return _by_identity(params.identity)
-    if attached and Customer.objects.present().filter(pk=attached, **_owned(caller)).exists():
-        return {"pk": attached}
-    return _by_identity(
-        Identity(
-            caller.account,
-            Customer.MemoType.TRANSACTION,
-            f"{params.transaction_id} {params.type}",
-        )
-    )
-
-
-def _by_identity(identity: Identity) -> dict[str, str]:
-    return {
-        "account": identity.account,
-        "memo_type": identity.memo_type,
-        "memo": identity.memo,
-    }
-
-
-def _check_found(customer: Customer, params: CustomerParams) -> None:
-    if params.id is not None and params.names_memo:
-        found = (customer.account, customer.memo_type, customer.memo)
-        named = params.identity
-        if found != (named.account, named.memo_type, named.memo):
-            raise BadRequest("id and memo must name the same customer; leave one of them out")
-
-
-def find_customer(caller: Caller, params: CustomerParams) -> Customer | None:
-    """The customer whom a request means, None if (account, memo) is not registered yet.
-
-    Raises `NotFound` for an unknown `id` or transaction.
-    """
-    customer = Customer.objects.present().filter(**_locate(caller, params)).first()
-    if customer is None and params.id is not None:
-        raise _no_such_id()
-    if customer is not None:
-        _check_found(customer, params)
-    return customer
-
-
-def _not_registered(params: CustomerParams) -> NotFound:
-    if params.id is not None:
-        return _no_such_id()
-    return NotFound("customer not found for this account and memo")
 
 
 # -- Looking ----------------------------------------------------------------------------------
@@ -182,7 +62,7 @@ def describe_customer(caller: Caller, params: CustomerParams) -> dict[str, Any]:
         customer_type = named or default_customer_type()
         # Nobody is accepted before they are registered, also where nothing is required.
         return write_customer(None, customer_type, {}, Assessment(NEEDS_INFO))
-    dossier = _open_dossiers([customer])[customer.pk]
+    dossier = open_dossiers([customer])[customer.pk]
     return dossier.describe(named or default_customer_type(customer.type))
 
 
@@ -195,7 +75,7 @@ def assess_customers(
     configuration no longer has.
     """
     wanted = set(pairs)
-    dossiers = _open_dossiers(
+    dossiers = open_dossiers(
         Customer.objects.present().filter(pk__in={customer_id for customer_id, _ in wanted})
     )
     types = customer_types()
@@ -230,31 +110,32 @@ def reveal_fields(customer_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, dict[s
 def put_customer(caller: Caller, params: CustomerParams, submission: Submission) -> uuid.UUID:
     """Register or update a customer (SEP-12, "Customer PUT"); its id. Idempotent.
 
-    All or nothing: raises `BadRequest` naming a field, or `NotFound`, and leaves no trace.
+    All or nothing: raises `BadRequest` naming a field, or `NotFound`, and leaves no trace. Only
+    confirmation codes are checked first and on their own: a wrong one counts, whatever becomes of
+    the rest.
     """
     if params.type is not None:
         get_customer_type(params.type)
+    if submission.verifications:
+        _check_codes(caller, params, submission.verifications)
     with transaction.atomic():
-        customer = _lock_or_register(caller, params)
-        dossier = _open_dossiers([customer])[customer.pk]
-        before = dossier.assess(default_customer_type(customer.type))
-        _check_verifications(dossier, submission.verifications)
-        changed = _changed_fields(dossier, submission)
-        _write_fields(changed)
-        dossier.fields |= {row.name: FieldState(row.status) for row in changed}
-        if changed or params.transaction_id or params.type not in (None, customer.type):
-            customer.type = params.type or customer.type
-            _settle(dossier, before)
+        customer, is_new = _lock_or_register(caller, params, submission)
+        if is_new:
+            _fill(caller, customer, submission)
+        else:
+            _update(caller, customer, params, submission)
     return customer.pk
 
 
-def _lock_or_register(caller: Caller, params: CustomerParams) -> Customer:
-    """The customer whom `params` mean, locked; a new row if (account, memo) is not registered.
+def _lock_or_register(
+    caller: Caller, params: CustomerParams, submission: Submission
+) -> tuple[Customer, bool]:
+    """The customer whom `params` mean, locked, and whether it was registered just now.
 
     An erasure may come between finding a row and locking it, hence the tries.
     """
     for _ in range(REGISTER_TRIES):
-        where = _locate(caller, params)
+        where = locate(caller, params)
         if params.transaction_id is not None and params.type is not None:
             # The transaction's own lock comes before the customer's, here as everywhere.
             found = _find_or_register(caller, params, where)
@@ -262,126 +143,178 @@ def _lock_or_register(caller: Caller, params: CustomerParams) -> Customer:
                 caller, params.transaction_id, params.type, found.pk
             )
             where = {"pk": found.pk}
-        customer = Customer.objects.lock_present(**where)
-        if customer is None and "pk" not in where:
-            _register(caller, params, where)
-            customer = Customer.objects.lock_present(**where)
-        if customer is not None:
-            _check_found(customer, params)
-            return customer
+        elif "pk" not in where:
+            # Most are new. Many PUTs of one new customer may come at once: the unique constraint
+            # lets one insert through, the others wait for it and insert nothing.
+            customer = _new_customer(caller, params, where)
+            if submission.names:
+                _count_change(customer, submission.texts)
+            if insert_rows([customer], unless_there=True):
+                return customer, True
+        locked = Customer.objects.lock_present(**where)
+        if locked is not None:
+            check_found(locked, params)
+            return locked, False
         if params.id is not None:
-            raise _no_such_id()
+            raise no_such_id()
     raise Conflict("This customer is being erased; try again")
 
 
 def _find_or_register(caller: Caller, params: CustomerParams, where: Mapping[str, Any]) -> Customer:
     customer = Customer.objects.present().filter(**where).first()
     if customer is None and "pk" not in where:
-        _register(caller, params, where)
+        insert_rows([_new_customer(caller, params, where)], unless_there=True)
         customer = Customer.objects.present().filter(**where).first()
     if customer is None:
-        raise _no_such_id()
+        raise no_such_id()
     return customer
 
 
-def _register(caller: Caller, params: CustomerParams, where: Mapping[str, Any]) -> None:
-    """Insert the row that `where` describes, unless it is there.
+def _new_customer(caller: Caller, params: CustomerParams, where: Mapping[str, Any]) -> Customer:
+    return Customer(sending_anchor=caller.sending_anchor, type=params.type or "", **where)
 
-    Many PUTs of one new customer may come at once: the unique constraint lets one insert
-    through, the others wait for it and insert nothing.
+
+def _count_change(customer: Customer, texts: Iterable[str]) -> None:
+    """Note on a customer that values change: who judged or screened it before did not see them.
+
+    Whom an operator found on a sanctions list is not let go by another spelling.
     """
-    row = Customer(sending_anchor=caller.sending_anchor, type=params.type or "", **where)
-    Customer.objects.bulk_create([row], ignore_conflicts=True)
+    customer.revision += 1
+    blocked = customer.screening == Customer.Screening.BLOCKED
+    if settings.SANCTIONS_LISTS and not blocked and not NAME_FIELDS.isdisjoint(texts):
+        customer.screening = Customer.Screening.DUE
 
 
-def _check_verifications(dossier: _Dossier, codes: Iterable[str]) -> None:
-    # No field gets VERIFICATION_REQUIRED from us yet and we send no codes, so none is right.
-    for name in codes:
-        state = dossier.fields.get(name)
-        if state is None or state.status != VERIFICATION_REQUIRED:
-            raise BadRequest(f"{name}_verification: {name} is not waiting for verification")
-        raise BadRequest(f"{name}_verification: the confirmation code is not valid")
+def _fill(caller: Caller, customer: Customer, submission: Submission) -> None:
+    """Write the first fields of a customer whom nobody else can see yet: no callback URL waits for
+    it, no case and no transaction names it."""
+    dossier = Dossier(customer)
+    files = _store_files(caller, customer, submission.files, submission.file_ids)
+    insert_rows(_new_fields(dossier, submission.texts, files))
+    if waits_for_decision(dossier, dossier.type):
+        settle_cases(customer, dossier.type.name, True)
+    _send_codes(dossier, submission.texts)
+    announce(customer_changed, customer_id=customer.pk, is_new=True)
 
 
-def _changed_fields(dossier: _Dossier, submission: Submission) -> list[CustomerField]:
-    """The rows to write: what differs from what we hold.
+def _update(
+    caller: Caller, customer: Customer, params: CustomerParams, submission: Submission
+) -> None:
+    """Write what differs from what we hold of a locked customer, and settle what follows."""
+    dossier, held = _open_for_update(customer, submission)
+    before = dossier.assess(dossier.type)
+    texts = {name: text for name, text in submission.texts.items() if held.get(name) != text}
+    files = {name: file for name, file in submission.files.items() if held.get(name) != file}
+    file_ids = {name: pk for name, pk in submission.file_ids.items() if held.get(name) != pk}
+    for name in submission.names - texts.keys() - files.keys() - file_ids.keys():
+        if dossier.fields[name].status == REJECTED:
+            # What refused it would refuse it again, and the sending anchor learns sooner that its
+            # client corrected nothing.
+            raise BadRequest(f"{name} must be corrected: this same value was refused before")
+    changes = bool(texts or files or file_ids)
+    if changes:
+        _count_change(customer, texts)
+        _write_fields(dossier, texts, _store_files(caller, customer, files, file_ids))
+        drop_unused(customer)
+    _send_codes(dossier, submission.texts)
+    if changes or params.transaction_id or params.type not in (None, customer.type):
+        customer.type = params.type or customer.type
+        settle(dossier, before)
 
-    A value that was refused is not taken again: what refused it would refuse it again, and the
-    sending anchor learns sooner that its client corrected nothing.
-    """
-    mine = CustomerField.objects.filter(customer=dossier.customer)
-    held = dict(mine.filter(name__in=submission.texts).values_list("name", "value"))
-    refused = {name for name, state in dossier.fields.items() if state.status == REJECTED}
-    refused_files = refused & submission.files.keys()
-    if refused_files:
-        held |= dict(mine.filter(name__in=refused_files).values_list("name", "file"))
-    changed = []
-    for name, text in submission.texts.items():
-        if held.get(name) != text:
-            changed.append(CustomerField(customer=dossier.customer, name=name, value=text))
-        elif name in refused:
-            raise _same_again(name)
+
+def _open_for_update(customer: Customer, submission: Submission) -> tuple[Dossier, dict[str, Any]]:
+    """The customer's dossier, and what it holds now in the fields of `submission`: a text, a
+    file's id where one is named, or a file itself. Opens no other value, and 2 to 3 queries."""
+    dossier = Dossier(customer)
+    held: dict[str, Any] = {}
+    file_ids: dict[str, str] = {}
+    for name, state, value, file_id in CustomerField.objects.states_and_values(
+        customer, submission.texts
+    ):
+        dossier.fields[name] = FieldState(*state)
+        held[name] = value
+        if file_id is not None:
+            file_ids[name] = held[name] = str(file_id)
+    add_verdicts({customer.pk: dossier})
     for name, file in submission.files.items():
-        if name in refused and held[name] == file.content:
-            raise _same_again(name)
-        changed.append(
-            CustomerField(
-                customer=dossier.customer,
-                name=name,
-                file=file.content,
-                content_type=file.content_type,
-            )
-        )
-    return changed
+        # The same size comes first, for opening a file takes longer than a count of its bytes.
+        same = CustomerFile.objects.filter(pk=file_ids.get(name), size=len(file.content)).first()
+        held[name] = same and CleanFile(bytes(same.content), same.content_type)
+    return dossier, held
 
 
-def _same_again(name: str) -> BadRequest:
-    return BadRequest(f"{name} must be corrected: this same value was refused before")
+def _store_files(
+    caller: Caller,
+    customer: Customer,
+    files: Mapping[str, CleanFile],
+    file_ids: Mapping[str, str],
+) -> dict[str, CustomerFile]:
+    stored = {name: new_file(caller, customer, file) for name, file in files.items()}
+    return stored | (claim_files(caller, customer, file_ids) if file_ids else {})
 
 
-def _write_fields(rows: list[CustomerField]) -> None:
+def _write_fields(
+    dossier: Dossier, texts: Mapping[str, str], files: Mapping[str, CustomerFile]
+) -> None:
     CustomerField.objects.bulk_create(
-        rows,
+        _new_fields(dossier, texts, files),
         update_conflicts=True,
         unique_fields=["customer", "name"],
-        update_fields=["value", "file", "content_type", "status", "error", "updated_at"],
+        update_fields=["value", "file", "status", "error", "updated_at"],
     )
 
 
-def _settle(dossier: _Dossier, before: Assessment) -> None:
-    """Save the customer after a change, and tell its callback URL if the status is a new one.
-
-    SEP-12, "Customer callback PUT": POSTs end with ACCEPTED or REJECTED; whoever wants to watch
-    on sets the URL again.
-    """
-    customer = dossier.customer
-    customer_type = default_customer_type(customer.type)
-    status = dossier.assess(customer_type).status
-    if customer.callback_url and status != before.status:
-        queue_callback(
-            stream=f"sep12:{customer.pk}",
-            url=customer.callback_url,
-            body=dossier.describe(customer_type),
+def _new_fields(
+    dossier: Dossier, texts: Mapping[str, str], files: Mapping[str, CustomerFile]
+) -> list[CustomerField]:
+    """The rows of these values, which the dossier knows from now on."""
+    customer, to_verify = dossier.customer, fields_to_verify()
+    rows = [
+        CustomerField(
+            customer=customer,
+            name=name,
+            value=text,
+            status=VERIFICATION_REQUIRED if name in to_verify else ACCEPTED,
         )
-        if status in FINAL:
-            customer.callback_url = ""
-    customer.save(update_fields=["type", "callback_url", "updated_at"])
-    announce(customer_changed, customer_id=customer.pk)
+        for name, text in texts.items()
+    ]
+    rows += [CustomerField(customer=customer, name=name, file=file) for name, file in files.items()]
+    dossier.fields |= {row.name: FieldState(row.status) for row in rows}
+    return rows
+
+
+def _send_codes(dossier: Dossier, texts: Mapping[str, str]) -> None:
+    """Start the verification of what was sent and is not verified, also of what was sent before."""
+    unverified = {
+        name: text
+        for name, text in texts.items()
+        if dossier.fields[name].status == VERIFICATION_REQUIRED
+    }
+    if unverified:
+        start_verifications(dossier.customer, unverified)
 
 
 def verify_fields(caller: Caller, params: CustomerParams, codes: Mapping[str, str]) -> None:
     """Check confirmation codes by field (SEP-12, "Customer PUT Verification").
 
-    Raises `NotFound` for an unknown customer, `BadRequest` for a field that waits for no code.
+    Raises `NotFound` for an unknown customer, `BadRequest` for a wrong code, or for a field that
+    waits for none.
     """
-    customer = find_customer(caller, params)
-    if customer is None:
-        raise _not_registered(params)
+    if find_customer(caller, params) is None:
+        raise not_registered(params)
     if not codes:
         raise BadRequest(
             "A SEP-9 field with _verification is required, for example mobile_number_verification"
         )
-    _check_verifications(_open_dossiers([customer])[customer.pk], codes)
+    _check_codes(caller, params, codes)
+
+
+def _check_codes(caller: Caller, params: CustomerParams, codes: Mapping[str, str]) -> None:
+    customer = find_customer(caller, params)
+    if customer is None:
+        name = next(iter(codes))
+        raise BadRequest(f"{name}_verification: {name} is not waiting for verification")
+    check_codes(customer, codes)
 
 
 def set_callback(caller: Caller, params: CustomerParams, url: object) -> None:
@@ -399,24 +332,26 @@ def set_callback(caller: Caller, params: CustomerParams, url: object) -> None:
 def erase_customer(caller: Caller, params: CustomerParams) -> None:
     """Delete all that says who a customer is (SEP-12, "Customer DELETE"). Raises `NotFound`.
 
-    The row stays, without its memo: transactions point at it. Decisions go too, for what was
-    found out about a person is personal.
+    The row stays, without its memo: transactions point at it. Decisions, cases and hits go too,
+    for what was found out about a person is personal.
     """
     with transaction.atomic():
         customer = _lock_found(caller, params)
-        customer.fields.all().delete()
-        customer.decisions.all().delete()
+        # Fields before the files that they point at.
+        for what in ("fields", "files", "decisions", "verifications", "cases", "hits"):
+            getattr(customer, what).all().delete()
         customer.memo = customer.memo_type = customer.callback_url = ""
+        customer.screening = Customer.Screening.NEVER
         customer.erased_at = timezone.now()
         customer.save()
-        announce(customer_changed, customer_id=customer.pk)
+        announce(customer_changed, customer_id=customer.pk, is_new=False)
 
 
 def _lock_found(caller: Caller, params: CustomerParams) -> Customer:
-    customer = Customer.objects.lock_present(**_locate(caller, params))
+    customer = Customer.objects.lock_present(**locate(caller, params))
     if customer is None:
-        raise _not_registered(params)
-    _check_found(customer, params)
+        raise not_registered(params)
+    check_found(customer, params)
     return customer
 
 
@@ -430,18 +365,14 @@ def reject_fields(customer_id: uuid.UUID, errors: Mapping[str, str]) -> frozense
     known = {name: error for name, error in errors.items() if name in sep9.FIELDS}
     if len(known) < len(errors):
         logger.error("a refusal names fields that SEP-9 does not know")
-    with transaction.atomic():
-        customer = Customer.objects.lock_present(pk=customer_id)
-        if customer is None or not known:
+    if not known:
+        return frozenset()
+    with changing(customer_id) as customer:
+        if customer is None:
             return frozenset()
-        dossier = _open_dossiers([customer])[customer.pk]
-        before = dossier.assess(default_customer_type(customer.type))
         rows = [
             CustomerField(
-                customer=customer,
-                name=name,
-                status=CustomerField.Status.REJECTED,
-                error=message[:MAX_MESSAGE],
+                customer=customer, name=name, status=REJECTED, error=message[:MAX_MESSAGE]
             )
             for name, message in known.items()
         ]
@@ -451,40 +382,38 @@ def reject_fields(customer_id: uuid.UUID, errors: Mapping[str, str]) -> frozense
             unique_fields=["customer", "name"],
             update_fields=["status", "error", "updated_at"],
         )
-        for row in rows:
-            held = dossier.fields.get(row.name)
-            dossier.fields[row.name] = FieldState(
-                row.status, row.error, provided=held is not None and held.provided
-            )
-        _settle(dossier, before)
     return frozenset(known)
 
 
 def record_decision(
-    customer_id: uuid.UUID, type_name: str, verdict: Verdict, *, decided_by: str
+    customer_id: uuid.UUID,
+    type_name: str,
+    verdict: Verdict,
+    *,
+    decided_by: str,
+    revision: int | None = None,
 ) -> None:
     """Write down what KYC decided on a customer for one type, in the place of an earlier verdict.
 
-    Raises `NotFound` for a customer that was erased or never was, `BadRequest` for an unknown
+    `revision` is the customer's that was judged. Raises `Conflict` if the customer has sent other
+    values since, `NotFound` for one that was erased or never was, `BadRequest` for an unknown
     type, `ValueError` for a rejection without a message (SEP-12, "Customer Statuses").
     """
     get_customer_type(type_name)
     if verdict.status == REJECTED and not verdict.message:
         raise ValueError("a rejection needs a message")
-    with transaction.atomic():
-        customer = Customer.objects.lock_present(pk=customer_id)
+    with changing(customer_id) as customer:
         if customer is None:
-            raise _no_such_id()
-        dossier = _open_dossiers([customer])[customer.pk]
-        before = dossier.assess(default_customer_type(customer.type))
+            raise no_such_id()
+        if revision not in (None, customer.revision):
+            raise Conflict("The customer has sent other values meanwhile; look at them first")
         Decision.objects.update_or_create(
             customer=customer,
             type=type_name,
             defaults={
                 "status": verdict.status,
                 "message": verdict.message[:MAX_MESSAGE],
+                "revision": customer.revision,
                 "decided_by": decided_by,
             },
         )
-        dossier.verdicts[type_name] = verdict
-        _settle(dossier, before)

@@ -16,6 +16,13 @@ NEEDS_INFO = "NEEDS_INFO"
 REJECTED = "REJECTED"
 VERIFICATION_REQUIRED = "VERIFICATION_REQUIRED"
 
+# States of screening (`Customer.Screening`) that matter here.
+CLEAR = "CLEAR"
+BLOCKED = "BLOCKED"
+
+BEING_CHECKED = "The information is being checked."
+CANNOT_ACCEPT = "This customer can't be accepted."
+
 # SEP-12, "Customer callback PUT": after one of these the callback URL has done its duty.
 FINAL = frozenset({ACCEPTED, REJECTED})
 
@@ -31,10 +38,14 @@ class FieldState:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What KYC decided: ACCEPTED, PROCESSING or REJECTED, the last with a message."""
+    """What KYC decided: ACCEPTED, PROCESSING or REJECTED, the last with a message.
+
+    `is_current` is False if the customer sent other values since.
+    """
 
     status: str
     message: str = ""
+    is_current: bool = True
 
 
 @dataclass(frozen=True)
@@ -59,15 +70,22 @@ def needed_fields(customer_type: CustomerType, fields: Mapping[str, FieldState])
 
 
 def assess(
-    customer_type: CustomerType, fields: Mapping[str, FieldState], verdict: Verdict
+    customer_type: CustomerType,
+    fields: Mapping[str, FieldState],
+    verdict: Verdict,
+    *,
+    screening: str = CLEAR,
 ) -> Assessment:
     """The status for `customer_type`. `verdict` is what holds once all required fields are there.
 
     A final rejection comes first, for no further field would help; then what the client has to
-    do; then what we have to do.
+    do; then what we have to do. Nobody is accepted whose name was not looked for on the sanctions
+    lists (`screening`), and what was found there is never said.
     """
+    if screening == BLOCKED:
+        return Assessment(REJECTED, message=CANNOT_ACCEPT)
     if verdict.status == REJECTED:
-        return Assessment(REJECTED, message=verdict.message or "This customer can't be accepted.")
+        return Assessment(REJECTED, message=verdict.message or CANNOT_ACCEPT)
     needed = needed_fields(customer_type, fields)
     anew = [name for name in needed if name in fields and fields[name].provided]
     held = [(name, fields[name].status) for name in customer_type.required if name in fields]
@@ -83,10 +101,8 @@ def assess(
             missing=(*needed, *(f"{name}_verification" for name in unverified)),
             message=" ".join(f"{words}{', '.join(names)}." for words, names in parts if names),
         )
-    if any(status == PROCESSING for _, status in held):
-        return Assessment(PROCESSING, message="The information is being checked.")
     if verdict.status == PROCESSING:
-        return Assessment(
-            PROCESSING, message=verdict.message or "The information is being checked."
-        )
+        return Assessment(PROCESSING, message=verdict.message or BEING_CHECKED)
+    if screening != CLEAR or any(status == PROCESSING for _, status in held):
+        return Assessment(PROCESSING, message=BEING_CHECKED)
     return Assessment(verdict.status, message=verdict.message)

@@ -11,7 +11,6 @@ import uuid
 from typing import Any
 
 import pytest
-from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 from stellar_sdk import Keypair
@@ -23,6 +22,7 @@ from kernel.keys import signing_keypair
 from sep12 import services
 from sep12.status import Verdict
 from tests.fixtures.callers import RegisteredAnchor, bearer_for, make_sending_anchor
+from tests.fixtures.documents import photo
 
 FORM = "application/x-www-form-urlencoded"
 SENDER = {"type": "sep31-sender", "first_name": "Ana", "last_name": "Paz"}
@@ -215,7 +215,7 @@ def test_put_is_idempotent(call: Any) -> None:
 
 def test_put_takes_binary_fields_after_the_others(client: Client, anchor: RegisteredAnchor) -> None:
     """Customer PUT, Request: binary fields in multipart/form-data, after all others."""
-    parts = {**SENDER, "photo_id_front": SimpleUploadedFile("f.png", b"png", "image/png")}
+    parts = {**SENDER, "photo_id_front": photo()}
     body = encode_multipart(BOUNDARY, parts)
     put = client.put("/sep12/customer", body, MULTIPART_CONTENT, headers=anchor.headers())
     assert put.status_code == 202

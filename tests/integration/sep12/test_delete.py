@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kernel.errors import NotFound
-from sep12 import services
+from sep12 import finding, services
 from sep12.models import Customer, CustomerField, Decision
 from sep12.signals import customer_changed
 from sep12.status import Verdict
@@ -50,7 +50,7 @@ def test_the_id_of_an_erased_customer_is_unknown_everywhere(
     assert services.reject_fields(owner, {"first_name": "No"}) == frozenset()
     assert services.assess_customers([(owner, "sender")])[owner, "sender"].status == "NEEDS_INFO"
     with pytest.raises(NotFound):
-        services.get_owned_customer(anchor.caller(), customer_id)
+        finding.get_owned_customer(anchor.caller(), customer_id)
     with pytest.raises(NotFound):
         services.record_decision(owner, "sender", Verdict("ACCEPTED"), decided_by="test")
     assert not CustomerField.objects.exists()

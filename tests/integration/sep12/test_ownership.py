@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kernel.errors import NotFound
-from sep12 import services
+from sep12 import finding, services
 from sep12.models import Customer
 from tests.fixtures.callers import RegisteredAnchor, bearer_for, make_sending_anchor
 from tests.integration.sep12.conftest import Api, Transactions
@@ -101,13 +101,13 @@ def test_an_account_that_is_not_the_tokens_is_refused(api: Api, owned: str) -> N
 
 
 def test_other_rooms_get_only_the_callers_customers(anchor: RegisteredAnchor, owned: str) -> None:
-    assert str(services.get_owned_customer(anchor.caller(), owned).pk) == owned
-    assert str(services.get_owned_customer(anchor.caller("7"), uuid.UUID(owned)).pk) == owned
+    assert str(finding.get_owned_customer(anchor.caller(), owned).pk) == owned
+    assert str(finding.get_owned_customer(anchor.caller("7"), uuid.UUID(owned)).pk) == owned
     for stranger in (anchor.caller("8"), make_sending_anchor().caller()):
         with pytest.raises(NotFound):
-            services.get_owned_customer(stranger, owned)
+            finding.get_owned_customer(stranger, owned)
     with pytest.raises(NotFound):
-        services.get_owned_customer(anchor.caller(), "not an id")
+        finding.get_owned_customer(anchor.caller(), "not an id")
 
 
 @pytest.mark.parametrize(

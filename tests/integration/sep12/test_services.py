@@ -101,13 +101,6 @@ def test_an_acceptance_on_record_does_not_stand_in_for_what_is_missing(api: Api)
     assert api.status() == "NEEDS_INFO"
 
 
-def test_files_are_not_offered_on_their_own(api: Api) -> None:
-    for method in (api.client.get, api.client.post):
-        response = method("/sep12/customer/files", headers=api.headers)
-        assert response.status_code == 404
-        assert "PUT /customer" in response.json()["error"]
-
-
 def test_logs_hold_no_value(api: Api, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
         api.register(type="sender", first_name="Maximiliana", last_name="Quispelliyoc")

@@ -1,0 +1,77 @@
+"""What we hold on customers, without the values, and what follows from it. Reads only."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.conf import settings
+
+from sep12.decisions import customer_decisions
+from sep12.models import Customer, CustomerField, Decision
+from sep12.serializers import write_customer
+from sep12.status import Assessment, FieldState, Verdict, assess
+from sep12.types import CustomerType, default_customer_type
+
+
+@dataclass
+class Dossier:
+    """A customer, the states of its fields by SEP-9 name, and KYC's verdicts by type."""
+
+    customer: Customer
+    fields: dict[str, FieldState] = field(default_factory=dict)
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+
+    @property
+    def type(self) -> CustomerType:
+        """The type it was last registered for."""
+        return default_customer_type(self.customer.type)
+
+    def decide(self, customer_type: CustomerType) -> Verdict:
+        recorded = self.verdicts.get(customer_type.name)
+        return customer_decisions().decide(customer_type.name, recorded)
+
+    def assess(self, customer_type: CustomerType) -> Assessment:
+        return assess(
+            customer_type,
+            self.fields,
+            self.decide(customer_type),
+            screening=_screening(self.customer),
+        )
+
+    def describe(self, customer_type: CustomerType) -> dict[str, Any]:
+        """The body of GET /customer for that type."""
+        return write_customer(
+            self.customer.pk, customer_type, self.fields, self.assess(customer_type)
+        )
+
+
+def _screening(customer: Customer) -> str:
+    """What screening says, as `assess` wants it. Whom an operator found on a list stays blocked
+    when screening is switched off."""
+    if settings.SANCTIONS_LISTS or customer.screening == Customer.Screening.BLOCKED:
+        return customer.screening
+    return Customer.Screening.CLEAR
+
+
+def open_dossiers(customers: Iterable[Customer]) -> dict[uuid.UUID, Dossier]:
+    """Two queries for any number of customers; nothing is unsealed."""
+    dossiers = {customer.pk: Dossier(customer) for customer in customers}
+    for owner, name, state in CustomerField.objects.states(dossiers):
+        dossiers[owner].fields[name] = FieldState(*state)
+    add_verdicts(dossiers)
+    return dossiers
+
+
+def add_verdicts(dossiers: dict[uuid.UUID, Dossier]) -> None:
+    """Read what KYC decided on these customers; one query."""
+    decisions = Decision.objects.filter(customer_id__in=dossiers)
+    for owner, type_name, status, message, revision in decisions.values_list(
+        "customer_id", "type", "status", "message", "revision"
+    ):
+        dossier = dossiers[owner]
+        dossier.verdicts[type_name] = Verdict(
+            status, message, is_current=revision == dossier.customer.revision
+        )
