@@ -1,7 +1,7 @@
-"""Outbound HTTP to URLs that others gave us (callbacks, client domains).
+"""Outbound HTTP to URLs that others gave us (callbacks, client domains), and to our partners.
 
-Such a URL is a way to make us speak to the inside of our own network. So: https only, the host
-resolved once, every address of it public, the connection made to exactly those addresses (a
+A URL from others is a way to make us speak to the inside of our own network. So: https only, the
+host resolved once, every address of it public, the connection made to exactly those addresses (a
 second look-up could answer differently), no redirects, no proxies, no credentials, port 443 only,
 and limits on time and size. `settings.ALLOW_INSECURE_URLS` permits http, other ports and private
 addresses, for development.
@@ -105,10 +105,24 @@ def safe_post(
     return HttpAnswer(answer.status, answer.headers, answer.body[:max_bytes])
 
 
-def parse_outbound_url(url: str) -> OutboundUrl:
+def partner_post(
+    url: str,
+    *,
+    body: bytes,
+    headers: Mapping[str, str],
+    max_bytes: int = DEFAULT_MAX_BYTES,
+    timeout: float = DEFAULT_TIMEOUT_SECONDS,
+) -> HttpAnswer:
+    """`safe_post` to a URL of our own settings: it may be http, at any port and private address."""
+    answer = _exchange("POST", url, body, headers, max_bytes, timeout, trusted=True)
+    return HttpAnswer(answer.status, answer.headers, answer.body[:max_bytes])
+
+
+def parse_outbound_url(url: str, *, trusted: bool = False) -> OutboundUrl:
     """Check and split a URL; needs no network. Raises `OutboundRefused`.
 
     Whoever compares the host with a list must use this reading of it, since the call does.
+    `trusted`, or `settings.ALLOW_INSECURE_URLS`: http and other ports will do.
     """
     if len(url) > MAX_URL_LENGTH:
         raise OutboundRefused(f"a URL must be at most {MAX_URL_LENGTH} characters long")
@@ -118,7 +132,7 @@ def parse_outbound_url(url: str) -> OutboundUrl:
         parts = parse_url(url)
     except (HTTPError, ValueError) as error:
         raise OutboundRefused("this is not a valid URL") from error
-    insecure = settings.ALLOW_INSECURE_URLS
+    insecure = trusted or settings.ALLOW_INSECURE_URLS
     if parts.scheme != "https" and not (insecure and parts.scheme == "http"):
         raise OutboundRefused("a URL must start with https://")
     if parts.auth is not None:
@@ -179,9 +193,13 @@ class _Pinned:
 
     def _new_conn(self) -> socket.socket:
         failure: OSError = OSError("no address")
+        deadline = time.monotonic() + self.timeout  # of all addresses together
         for address in self.addresses:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                break
             try:
-                return socket.create_connection((str(address), self.port), timeout=self.timeout)
+                return socket.create_connection((str(address), self.port), timeout=left)
             except OSError as error:
                 failure = error
         raise failure
@@ -243,12 +261,15 @@ def _exchange(
     headers: Mapping[str, str],
     max_bytes: int,
     timeout: float,
+    *,
+    trusted: bool = False,
 ) -> HttpAnswer:
     """One request and its answer; the body holds at most `max_bytes` + 1 bytes."""
     deadline = time.monotonic() + timeout
-    parsed = parse_outbound_url(url)
+    parsed = parse_outbound_url(url, trusted=trusted)
     addresses = _resolve(parsed.host, parsed.port, timeout)
-    if not settings.ALLOW_INSECURE_URLS and not all(map(is_public, addresses)):
+    may_be_private = trusted or settings.ALLOW_INSECURE_URLS
+    if not may_be_private and not all(map(is_public, addresses)):
         raise OutboundRefused("the URL's host must have public addresses only")
     connection = _connection(parsed, addresses, max(deadline - time.monotonic(), 0.001))
     try:

@@ -18,12 +18,13 @@ from django.utils import timezone
 from kernel.announce import announce
 from kernel.assets import AssetName, parse_asset_name
 from kernel.money import fits_decimals
+from kernel.wording import MAX_MESSAGE, clean_message
 from payouts.machine import decide_after
 from payouts.models import Attempt, Payout
 from payouts.rails.base import Answer, Order, Outcome, Rail
 from payouts.rails.registry import find_rail_path, load_rail
 from payouts.signals import payout_changed, payout_due
-from payouts.wording import MAX_MESSAGE, clean_message, clean_reference
+from payouts.wording import clean_reference
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payouts.wording import HIDDEN, MAX_MESSAGE, clean_message, clean_reference
+from kernel.wording import HIDDEN, MAX_MESSAGE, clean_message
+from payouts.wording import clean_reference
 
 DETAILS = {
     "first_name": "Ana María",
