@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
@@ -17,6 +18,14 @@ from stellar_sdk.strkey import StrKey
 from anchor.customer_type_checks import check_rail_fields, check_types_asked, check_types_read
 from payouts.rails.registry import find_rail_path, load_rail
 from sep1.assets import ReceivedAsset, received_assets
+from sep1.stellar_toml import build_document, write_toml
+from sep1.validation import (
+    Problem,
+    Surroundings,
+    find_configuration_problems,
+    find_problems,
+    find_size_problems,
+)
 from sep38.pairs import all_pairs
 
 PUBLIC = Network.PUBLIC_NETWORK_PASSPHRASE
@@ -172,3 +181,38 @@ def check_no_development_switches(**kwargs: Any) -> list[CheckMessage]:
             )
         )
     return found
+
+
+@register()
+def check_stellar_toml(**kwargs: Any) -> list[CheckMessage]:
+    """Clients will take our stellar.toml (SEP-1)."""
+    if any(_check_stellar_keys()):
+        return []
+    try:
+        received_assets()
+    except (KeyError, TypeError, ValueError, ArithmeticError):
+        return []  # check_offer says what is wrong with them
+    found = list(find_configuration_problems(settings.ANCHOR))
+    if not found:
+        document = build_document()
+        found += find_problems(
+            document,
+            Surroundings(
+                home_domains=settings.HOME_DOMAINS,
+                is_public=settings.NETWORK_PASSPHRASE == PUBLIC,
+                today=datetime.now(UTC).date(),
+                allows_http=settings.ALLOW_INSECURE_URLS,
+            ),
+        )
+        if not any(problem.is_fatal for problem in found):
+            found += find_size_problems(write_toml(document))
+    return [_describe_problem(problem) for problem in found]
+
+
+def _describe_problem(problem: Problem) -> CheckMessage:
+    kind, id = (Error, "landfall.E020") if problem.is_fatal else (Warning, "landfall.W010")
+    return kind(
+        f"stellar.toml, {problem.where}: {problem.says}",
+        hint=f"{problem.mend} It comes from {settings.ANCHOR_CONFIG} and the environment.",
+        id=id,
+    )

@@ -36,12 +36,12 @@ def published_file() -> PublishedFile:
 def build_document() -> dict[str, Any]:
     """What the file says, from the settings and the anchor's configuration."""
     general = dict(settings.ANCHOR.get("general", {}))
-    own_accounts = [settings.DISTRIBUTION_ACCOUNT, *general.pop("ACCOUNTS", [])]
+    others = [one for one in general.pop("ACCOUNTS", []) if one != settings.DISTRIBUTION_ACCOUNT]
     document = {
         **general,
         "VERSION": SEP1_VERSION,
         "NETWORK_PASSPHRASE": settings.NETWORK_PASSPHRASE,
-        "ACCOUNTS": list(dict.fromkeys(own_accounts)),
+        "ACCOUNTS": [settings.DISTRIBUTION_ACCOUNT, *others],
         "SIGNING_KEY": signing_keypair().public_key,
         "WEB_AUTH_ENDPOINT": absolute_url("/auth"),
         "KYC_SERVER": absolute_url("/sep12"),

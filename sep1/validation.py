@@ -288,6 +288,7 @@ def find_problems(document: Mapping[str, Any], around: Surroundings) -> Iterator
     general = {key: value for key, value in document.items() if key not in {*tables, *lists}}
     yield from _find_wrong_fields("", general, {**GENERAL, **OWN}, around)
     yield from _check_passphrase(document.get("NETWORK_PASSPHRASE"))
+    yield from _check_home_domains(around)
     for name, rules in tables.items():
         yield from _find_wrong_fields(name, document.get(name, {}), rules, around)
     for name, rules in lists.items():
@@ -320,11 +321,12 @@ def find_configuration_problems(configuration: Mapping[str, Any]) -> Iterator[Pr
     if not isinstance(general, dict):
         yield Problem("general", "It is not a table.", "Write [general] above its fields.")
     else:
-        for key in general:
-            if key in OWN:
-                yield Problem(
-                    key, "It is set in [general].", "Remove it there: it follows the settings."
-                )
+        for key in OWN.keys() & general.keys():
+            yield Problem(
+                key, "It is set in [general].", "Remove it there: it follows the settings."
+            )
+        if not isinstance(general.get("ACCOUNTS", []), list):
+            yield Problem("ACCOUNTS", f"It must be {ACCOUNTS.words}.", "Write it in brackets.")
     named: Counter[tuple[Any, Any]] = Counter()
     for number, entry in enumerate(_tables(configuration, "assets"), start=1):
         named[str(entry.get("code")), str(entry.get("issuer"))] += 1
@@ -384,6 +386,17 @@ def _check_passphrase(passphrase: Any) -> Iterator[Problem]:
             f'It is almost, but not quite, "{known}".',
             "Write it exactly so.",
         )
+
+
+def _check_home_domains(around: Surroundings) -> Iterator[Problem]:
+    for domain in around.home_domains:
+        url = _split_url(f"https://{domain}")
+        if url is None or url.netloc != domain:
+            yield Problem(
+                "HOME_DOMAINS",
+                f"{domain} is not a domain.",
+                "Write a host, or host:port, without https:// and without a path.",
+            )
 
 
 def _host_of(value: object) -> str:
@@ -535,7 +548,8 @@ def _check_collateral(
         if not _is_reserve_message(message, address, table, around.today):
             yield Problem(
                 f"{where} collateral_address_messages",
-                "One is not SEP-1's sentence, or is valid for more than a year from now.",
+                "One is not SEP-1's sentence on its entry of collateral_addresses, or is valid "
+                "for more than a year from now.",
                 f'Write "{_RESERVED.format(address=address, **_named(table))} Valid from '
                 '2026-01-01 to 2026-12-31."',
             )

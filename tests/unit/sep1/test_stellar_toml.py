@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import toml
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from kernel.keys import signing_keypair
 from sep1.assets import received_assets
-from sep1.stellar_toml import build_stellar_toml
+from sep1.stellar_toml import build_document, write_toml
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +26,7 @@ def own_configuration(settings: Any) -> Iterator[None]:
 
 def published() -> dict[str, Any]:
     received_assets.cache_clear()
-    return tomllib.loads(build_stellar_toml())
+    return tomllib.loads(write_toml(build_document()))
 
 
 def test_the_file_says_where_each_service_is_and_whose_keys_they_use(settings: Any) -> None:
@@ -43,7 +44,7 @@ def test_the_file_says_where_each_service_is_and_whose_keys_they_use(settings: A
     assert document["NETWORK_PASSPHRASE"] == settings.NETWORK_PASSPHRASE
     assert document["ACCOUNTS"] == [settings.DISTRIBUTION_ACCOUNT]
     assert document["SIGNING_KEY"] == signing_keypair().public_key
-    assert settings.SIGNING_SECRET not in build_stellar_toml()
+    assert settings.SIGNING_SECRET not in write_toml(build_document())
 
 
 def test_every_asset_that_we_receive_is_a_currency_in_sep_1s_words(settings: Any) -> None:
@@ -63,15 +64,37 @@ def test_the_organization_and_its_principals_are_published_as_configured(setting
         {"name": "Jane", "email": "jane@anchor.example"},
         {"name": "J"},
     ]
+    settings.ANCHOR["validators"] = [{"ALIAS": "one", "HOST": "core.anchor.example:11625"}]
     document = published()
+    assert document["VALIDATORS"] == settings.ANCHOR["validators"]
     assert document["DOCUMENTATION"] == {"ORG_NAME": "A"}
     assert document["PRINCIPALS"] == settings.ANCHOR["principals"]
+
+
+def test_other_accounts_and_services_of_ours_are_named_beside_landfalls_own(settings: Any) -> None:
+    issuer = received_assets().popitem()[0].issuer
+    settings.ANCHOR["general"] = {
+        "ACCOUNTS": [issuer, settings.DISTRIBUTION_ACCOUNT],
+        "HORIZON_URL": "https://horizon.anchor.example",
+        "KYC_SERVER": "https://elsewhere.example",
+    }
+    document = published()
+    assert document["ACCOUNTS"] == [settings.DISTRIBUTION_ACCOUNT, issuer]
+    assert document["HORIZON_URL"] == "https://horizon.anchor.example"
+    assert document["KYC_SERVER"] == f"{settings.BASE_URL}/sep12"
+
+
+def test_every_reader_of_toml_reads_the_same(settings: Any) -> None:
+    settings.ANCHOR["assets"][0] |= {"display_decimals": 2, "collateral_addresses": ["a", "b"]}
+    received_assets.cache_clear()
+    text = write_toml(build_document())
+    assert tomllib.loads(text) == toml.loads(text) == build_document()
 
 
 def test_what_is_not_configured_is_left_out(settings: Any) -> None:
     del settings.ANCHOR["organization"]
     settings.ANCHOR.pop("principals", None)
-    assert {"DOCUMENTATION", "PRINCIPALS"}.isdisjoint(published())
+    assert {"DOCUMENTATION", "PRINCIPALS", "VALIDATORS"}.isdisjoint(published())
 
 
 @hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
