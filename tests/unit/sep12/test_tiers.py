@@ -151,13 +151,13 @@ def test_any_amount_asks_one_type_of_each_kind_and_a_larger_one_never_a_lower_ti
 ) -> None:
     lower, higher = sorted((lower, higher))
     types: dict[str, dict[str, Any]] = {}
-    for (role, kind), steps in ladders.items():
+    for (role, kind), froms in ladders.items():
         types[f"{role}-{kind}"] = {"role": role, "kind": kind}
-        for number, step in enumerate(reversed(steps)):
+        for number, from_amount in enumerate(reversed(froms)):
             types[f"{role}-{kind}-{number}"] = {
                 "role": role,
                 "kind": kind,
-                "from_amount": format_amount(step),
+                "from_amount": format_amount(from_amount),
             }
     configure(settings, **types)
     asset = the_asset()
