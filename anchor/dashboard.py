@@ -18,6 +18,7 @@ from django.utils import timezone
 from callbacks.models import Callback
 from kernel.admin import age, at, label, link_to_list
 from payouts.models import Attempt, Payout
+from sep12.models import Case, Customer
 from sep31.admin import MEANINGS, STATUS_KINDS
 from sep31.machine import OPEN, Status
 from sep31.messages import STATUS_MESSAGES
@@ -29,6 +30,7 @@ from stellar.models import Cursor, OutgoingPayment, ReceivedPayment, UnreadRecor
 MANY = 1000
 # A watcher reads each ledger within seconds; so does the matching after it.
 LATE = timedelta(minutes=2)
+SCREENING_LATE = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ def fill_dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, A
         }
     if can("sep31.view_receipt"):
         troubles += _inbox()
+    if can("sep12.view_case"):
+        troubles += _cases()
     if can("payouts.view_payout"):
         troubles += _payouts()
     if can("stellar.view_outgoingpayment"):
@@ -133,6 +137,43 @@ def _inbox() -> Iterator[Trouble]:
         "Nobody announced them, or the policy leaves them to you: send them back or keep them.",
         _list_url("sep31.receipt", rest__exact=Receipt.Rest.INBOX),
         "warning",
+    )
+
+
+def _cases() -> Iterator[Trouble]:
+    open_cases = Case.objects.filter(closed_at=None)
+    yield from _trouble(
+        open_cases.filter(kind=Case.Kind.SCREENING),
+        "opened_at",
+        "Customers who look like somebody on a sanctions list",
+        "Say of each likeness whether it is the same person. Their payments wait.",
+        _list_url("sep12.case", kind__exact=Case.Kind.SCREENING),
+    )
+    yield from _trouble(
+        open_cases.filter(kind=Case.Kind.REVIEW),
+        "opened_at",
+        "Customers waiting for KYC review",
+        "Look at what they sent and decide, the oldest first. Their payments wait.",
+        _list_url("sep12.case", kind__exact=Case.Kind.REVIEW),
+        "warning",
+    )
+    yield from _trouble(
+        open_cases.filter(kind=Case.Kind.PROVIDER, due_at__isnull=False).exclude(last_error=""),
+        "opened_at",
+        "Customers whom the KYC provider does not answer about",
+        "It is asked again by itself. Look at the last error; you may decide in its place.",
+        _list_url("sep12.case", kind__exact=Case.Kind.PROVIDER),
+        "warning",
+    )
+    # While a list is being loaded anew, many are due for a while: that is not this.
+    yield from _trouble(
+        Customer.objects.present().filter(
+            screening=Customer.Screening.DUE, updated_at__lt=timezone.now() - SCREENING_LATE
+        ),
+        "updated_at",
+        "Customers whose names were not looked for yet",
+        "The workers are behind or stopped, or no list is loaded: look at their logs.",
+        _list_url("sep12.customer", screening__exact=Customer.Screening.DUE),
     )
 
 

@@ -16,7 +16,7 @@ from anchor.middleware import ADMIN_PREFIX
 from kernel import api
 
 ADVICE = {
-    HTTPStatus.BAD_REQUEST: "Your browser sent something that we can't read. Go back and try again.",
+    HTTPStatus.BAD_REQUEST: "Your browser sent something that we can't read. Go back, try again.",
     HTTPStatus.FORBIDDEN: "You may not do this, or you waited too long. If you should be able to, "
     "ask whoever manages the staff's permissions.",
     HTTPStatus.NOT_FOUND: "There is nothing here. It may have been removed, or the address is "
@@ -37,6 +37,7 @@ def error_page(status: HTTPStatus, advice: str = "") -> HttpResponse:
     stranger = HttpRequest()
     stranger.user = AnonymousUser()
     stranger.path = ADMIN_PREFIX
+    stranger.META["SCRIPT_NAME"] = ""
     context = {
         **admin.site.each_context(stranger),
         "title": f"{status.value} {status.phrase}",

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, QuerySet
@@ -14,7 +13,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
 from unfold.decorators import display
 
 from kernel.admin import (
@@ -41,7 +40,7 @@ from sep12.admin.panels import (
     describe_standing,
     what_is_shown,
 )
-from sep12.admin.personal import looked_at, no_store, open_personal_data
+from sep12.admin.personal import looked_at, no_store, open_personal_data, told_in
 from sep12.admin.wording import (
     CASE_KINDS,
     FIELD_REASONS,
@@ -56,6 +55,7 @@ from sep12.status import ACCEPTED, PROCESSING, REJECTED, Verdict
 from sep12.transactions import Waiting, customer_transactions
 from sep12.types import default_customer_type
 
+CaseForm = ReviewForm | ScreeningForm
 REVEAL = "sep12.reveal_customer"
 MAX_HITS_AT_ONCE = 50
 AGES = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(weeks=1)}
@@ -91,7 +91,7 @@ class Review(ConfirmedAction):
     def explain(self, row: Case) -> list[tuple[str, Any]]:
         return [
             ("Case", f"{row.get_kind_display()}, open for {age(row.opened_at)}"),
-            ("Customer", f"{row.customer_id} as {type_of(row)}"),
+            ("Customer", f"{row.customer_id} as {row.type or 'any type'}"),
             ("Of", str(row.customer.sending_anchor)),
             *what_is_shown(row.customer),
         ]
@@ -100,7 +100,7 @@ class Review(ConfirmedAction):
         return review_page(request, row)
 
 
-def review_form(case: Case, data: Any = None) -> ReviewForm | ScreeningForm:
+def review_form(case: Case, data: Any = None) -> CaseForm:
     if case.kind == Case.Kind.SCREENING:
         open_hits = case.customer.hits.filter(status=ScreeningHit.Status.OPEN)
         return ScreeningForm(open_hits.order_by("-score", "pk")[:MAX_HITS_AT_ONCE], data)
@@ -109,7 +109,17 @@ def review_form(case: Case, data: Any = None) -> ReviewForm | ScreeningForm:
     return ReviewForm(held, [name for name in FIELDS if name not in no_use], data)
 
 
-def review_page(request: HttpRequest, case: Case, form: forms.Form | None = None) -> Done:
+def _is_right(form: CaseForm, case: Case) -> bool:
+    """Whether it is filled in, and none of its reasons says who the customer is."""
+    if form.is_valid() and isinstance(form, ReviewForm):
+        for field, text in list(form.reasons()):
+            told = told_in(text, case.customer)
+            if told:
+                form.add_error(field, f"It holds the customer's {told}: no personal data, please.")
+    return form.is_valid()
+
+
+def review_page(request: HttpRequest, case: Case, form: CaseForm | None = None) -> Done:
     """The customer's values and documents beside what may be decided; and what to record of it."""
     customer = case.customer
     personal = open_personal_data(request, customer)
@@ -123,10 +133,9 @@ def review_page(request: HttpRequest, case: Case, form: forms.Form | None = None
         "standing": describe_standing(customer),
         "personal": personal,
         "form": form,
-        "refusals": {
-            name: form.refusal_of(name)
-            for name in (form.names if isinstance(form, ReviewForm) else ())
-        },
+        "refusals": {name: form.refusal_of(name) for name in form.names}
+        if isinstance(form, ReviewForm)
+        else {},
         "is_screening": case.kind == Case.Kind.SCREENING,
         "may_decide": request.user.has_perm(decides(case)),
         "seen": digest_of(case, customer),
@@ -152,7 +161,7 @@ def describe_situation(case: Case) -> Panel:
         if not case.closed_at
         else ["Closed", f"{at(case.closed_at)} by {case.closed_by or 'itself'}"],
         ["Customer", link_to("sep12.customer", customer.pk, str(customer.pk))],
-        ["As", type_of(case)],
+        ["As", case.type or "any type"],
         [
             "Sending anchor",
             link_to("sep10.sendinganchor", customer.sending_anchor_id, customer.sending_anchor),
@@ -161,8 +170,9 @@ def describe_situation(case: Case) -> Panel:
             "Money that waits",
             link_to_subjects(
                 "waits for customer",
-                format_html_join(
-                    " ", "{}", ((f"{count} open transactions:",), (_moneys(waiting),))
+                format_html(
+                    "{}, {} open {}",
+                    *(_moneys(waiting), count, "transaction" if count == 1 else "transactions"),
                 ),
                 q=customer.pk,
                 open="yes",
@@ -237,7 +247,7 @@ class CaseAdmin(RecordAdmin):
         """Who waits longest comes first; of the closed ones, the newest."""
         return ("-opened_at",) if request.GET.get("closed") == "yes" else ("opened_at",)
 
-    def fill_rows(self, rows: Iterable[Case]) -> None:
+    def fill_rows(self, rows: Iterable[Any]) -> None:
         customers = {row.customer_id for row in rows}
         counts = {
             customer_id: (fields, files)
@@ -300,7 +310,7 @@ class CaseAdmin(RecordAdmin):
             return HttpResponseRedirect(page_url)
         form = review_form(case, request.POST)
         seen = request.POST.get("seen", "")
-        if seen == digest_of(case, case.customer) and not form.is_valid():
+        if seen == digest_of(case, case.customer) and not _is_right(form, case):
             return self._show(request, case, form)
         try:
             with deciding(case.pk, seen=seen) as case:
@@ -318,9 +328,7 @@ class CaseAdmin(RecordAdmin):
         messages.success(request, done)
         return HttpResponseRedirect(page_url)
 
-    def _show(
-        self, request: HttpRequest, case: Case, form: forms.Form | None = None
-    ) -> HttpResponse:
+    def _show(self, request: HttpRequest, case: Case, form: CaseForm | None = None) -> HttpResponse:
         """The page of the case once more. It shows personal data, so this look is recorded too."""
         shown = review_page(request, case, form)
         self.log_change(request, case.customer, shown.message)

@@ -8,7 +8,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -27,6 +27,7 @@ from kernel.admin import (
     shorten,
 )
 from sep10.models import SendingAnchorAccount
+from sep12 import screening as sanctions
 from sep12.admin.panels import (
     describe_cases,
     describe_decisions,
@@ -48,6 +49,7 @@ from sep12.models import (
     CustomerField,
     CustomerFile,
     Decision,
+    ScreeningHit,
     SentCode,
     Verification,
 )
@@ -152,6 +154,40 @@ class Decide(ConfirmedAction):
         return Done(f"Decided: {data['status']} as {data['type']}.")
 
 
+class LiftBlock(ConfirmedAction):
+    name = "lift"
+    label = "Lift the block"
+    permission = "sep12.decide_screening"
+    icon = "lock_open"
+
+    def refusal(self, row: Customer) -> str:
+        blocked = row.screening == Customer.Screening.BLOCKED
+        return _erased(row) or ("" if blocked else "No operator found it on a sanctions list.")
+
+    def explain(self, row: Customer) -> list[tuple[str, Any]]:
+        hits = _confirmed(row)
+        return [
+            *_who(row),
+            *(
+                (f"{hit.list} {hit.entry}", f"{hit.listed_name}, by {hit.decided_by}")
+                for hit in hits
+            ),
+            ("Effect", "It is recorded as somebody else than these, and no longer blocked."),
+        ]
+
+    def perform(self, request: HttpRequest, row: Customer, data: Mapping[str, Any]) -> Done:
+        by = request.user.get_username()[:100]
+        lifted = list(_confirmed(row))
+        for hit in lifted:
+            sanctions.decide_hit(hit.pk, confirmed=False, decided_by=by)
+        entries = ", ".join(f"{hit.list} {hit.entry}" for hit in lifted)
+        return Done(f"Lifted the block: dismissed {entries}.")
+
+
+def _confirmed(row: Customer) -> QuerySet[ScreeningHit]:
+    return row.hits.filter(status=ScreeningHit.Status.CONFIRMED).order_by("pk")
+
+
 class ErasedFilter(admin.SimpleListFilter):
     title = "whether it was erased"
     parameter_name = "erased"
@@ -205,7 +241,7 @@ class CustomerAdmin(RecordAdmin):
         "text": (lambda term: _by_memo(term),),
     }
     search_help_text = "A customer's id or memo, or a sending anchor's account (G…)"
-    confirmed_actions = (RevealValues(), Decide())
+    confirmed_actions = (RevealValues(), Decide(), LiftBlock())
 
     def panels(self, request: HttpRequest, row: Customer) -> list[Panel]:
         return [

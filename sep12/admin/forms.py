@@ -75,6 +75,12 @@ class ReviewForm(forms.Form):
         """The checkbox and the reason of one field."""
         return self[f"refuse:{name}"], self[f"reason:{name}"]
 
+    def reasons(self) -> Iterator[tuple[str, str]]:
+        """(form field, text) of all that the sending anchor would read."""
+        for name in ("message", "further_reason", *(f"reason:{name}" for name in self.names)):
+            if self.cleaned_data.get(name):
+                yield name, self.cleaned_data[name]
+
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = super().clean() or {}
         deed = data.get("deed")

@@ -8,6 +8,7 @@ looked at after that POST alone, and a GET has nothing to record.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -21,6 +22,8 @@ from django.utils.safestring import SafeString
 from kernel.admin import ago, label
 from sep12.admin.wording import STATUS_KINDS, description_of, size, states_of
 from sep12.models import Customer, CustomerFile
+from sep12.screening import NAME_FIELDS, PERSON_NAMES
+from sep12.sep9 import FIELDS
 from sep12.services import reveal_fields
 
 LINK_LIFE = timedelta(minutes=15)
@@ -28,15 +31,16 @@ LINK_LIFE = timedelta(minutes=15)
 PICTURES = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp", "image/gif": "gif"}
 ENDINGS = {**PICTURES, "application/pdf": "pdf"}
 
-# What a sanctions list describes its entries by.
-NAMING = frozenset(
+_ORDER = {name: place for place, name in enumerate(FIELDS)}
+# Of these a reason may well speak: "the passport has expired".
+_ORDINARY = frozenset(
     {
-        *("first_name", "additional_name", "last_name", "birth_date", "birth_place"),
-        *("birth_country_code", "address_country_code", "id_country_code", "card.holder_name"),
-        *("organization.name", "organization.director_name", "organization.shareholder_name"),
-        *("organization.address_country_code", "organization.registration_date"),
+        *("id_type", "sex", "tax_id_name", "bank_account_type", "bank_name", "card.network"),
+        *("mobile_money_provider", "city", "state_or_province", "language_code", "occupation"),
+        *("organization.bank_name", "organization.city", "organization.state_or_province"),
     }
 )
+_SHORTEST_TELLING = 3
 
 _signer = TimestampSigner(salt="sep12.admin.document")
 
@@ -74,9 +78,16 @@ class PersonalData:
     documents: list[ShownDocument]
 
     @property
-    def called(self) -> list[ShownField]:
-        """What it is called, and when and where it was born: what lists of names go by."""
-        return [one for one in self.fields if one.value and one.name in NAMING]
+    def called(self) -> str:
+        """The person's whole name."""
+        given = {one.name: one.value for one in self.fields}
+        return " ".join(given[name] for name in PERSON_NAMES if given.get(name))
+
+    @property
+    def compared(self) -> list[ShownField]:
+        """All else that a likeness to a listed name is judged by."""
+        names = NAME_FIELDS - set(PERSON_NAMES)
+        return [one for one in self.fields if one.value and one.name in names]
 
     @property
     def names(self) -> str:
@@ -92,8 +103,8 @@ def open_personal_data(request: HttpRequest, customer: Customer) -> PersonalData
     """
     values = reveal_fields([customer.pk])[customer.pk]
     fields, documents = [], []
-    for row in states_of(customer):
-        common = {
+    for row in sorted(states_of(customer), key=lambda row: _ORDER.get(row.name, len(_ORDER))):
+        common: dict[str, Any] = {
             "name": row.name,
             "description": description_of(row.name),
             "status": label(row.status, STATUS_KINDS[row.status]),
@@ -112,6 +123,16 @@ def open_personal_data(request: HttpRequest, customer: Customer) -> PersonalData
             )
         )
     return PersonalData(fields, documents)
+
+
+def told_in(text: str, customer: Customer) -> str:
+    """The field whose value stands in `text`, which a sending anchor is to read; "" if none."""
+    for name, value in reveal_fields([customer.pk])[customer.pk].items():
+        whole = rf"(?<!\w){re.escape(value)}(?!\w)"
+        is_telling = name not in _ORDINARY and len(value) >= _SHORTEST_TELLING
+        if is_telling and re.search(whole, text, re.IGNORECASE):
+            return name
+    return ""
 
 
 def looked_at(personal: PersonalData) -> str:

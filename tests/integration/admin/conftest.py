@@ -14,7 +14,17 @@ from django.utils import timezone
 from callbacks.models import Callback
 from payouts.models import Attempt, Payout
 from sep10.models import UsedChallenge
-from sep12.models import Customer, Decision
+from sep12.models import (
+    Case,
+    Customer,
+    CustomerField,
+    CustomerFile,
+    Decision,
+    SanctionsList,
+    SanctionsName,
+    ScreeningHit,
+    Verification,
+)
 from sep31 import services
 from sep31.models import Receipt, Refund, Transaction
 from sep31.receipts import match_payments
@@ -60,6 +70,8 @@ class Everything(NamedTuple):
     callback: Callback
     failed_payment: OutgoingPayment
     unread: UnreadRecord
+    case: Case  # the customer's, for review
+    hit: ScreeningHit
 
 
 def paid(anchor: RegisteredAnchor, **changes: object) -> Transaction:
@@ -82,6 +94,48 @@ def refund_fails(row: Transaction) -> OutgoingPayment:
     outgoing.refresh_from_db()
     row.refresh_from_db()
     return outgoing
+
+
+# A picture of one pixel, and a script that calls itself one.
+PIXEL = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c49444154"
+    "78da63f8cfc000000301010018dd8db00000000049454e44ae426082"
+)
+SCRIPT = b"<script>alert(1)</script>"
+
+
+def add_document(
+    customer: Customer, name: str, content: bytes = PIXEL, content_type: str = "image/png"
+) -> CustomerFile:
+    """A document as the customer's field `name`, past the checks of the API."""
+    file = CustomerFile.objects.create(
+        sending_anchor=customer.sending_anchor,
+        account=customer.account,
+        customer=customer,
+        content=content,
+        content_type=content_type,
+        size=len(content),
+    )
+    CustomerField.objects.create(customer=customer, name=name, file=file)
+    return file
+
+
+def open_case(customer: Customer, kind: str = "REVIEW", type: str = "sep31-receiver") -> Case:
+    return Case.objects.create(customer=customer, kind=kind, type=type, revision=customer.revision)
+
+
+def list_likeness(
+    customer: Customer, name: str = "BANDA, Robert", **changes: object
+) -> ScreeningHit:
+    values = {
+        "list": "OFAC SDN",
+        "entry": "4711",
+        "listed_details": "born 1961, Zambia",
+        "score": Decimal("91.50"),
+        "name_digest": "e" * 64,
+        **changes,
+    }
+    return ScreeningHit.objects.create(customer=customer, listed_name=name, **values)
 
 
 def stray_payment(row: Transaction, **changes: object) -> Receipt:
@@ -120,6 +174,12 @@ def everything(anchor) -> Everything:
     Decision.objects.create(
         customer=customer, type="sep31-sender", status="ACCEPTED", decided_by="test"
     )
+    add_document(customer, "photo_id_front")
+    Verification.objects.create(customer=customer, name="mobile_number", code="493817")
+    sanctions = SanctionsList.objects.create(name="OFAC SDN", digest="b" * 64, version=1, entries=1)
+    SanctionsName.objects.create(
+        list=sanctions, entry="4711", name="BANDA, Robert", words="banda robert"
+    )
     UsedChallenge.objects.create(hash="a" * 64, expires_at=timezone.now())
     move_ledger_clock(timezone.now())
     return Everything(
@@ -139,4 +199,6 @@ def everything(anchor) -> Everything:
         unread=UnreadRecord.objects.create(
             account=held.stellar_account, reason="no amount", record="{}", digest="d" * 64
         ),
+        case=open_case(customer),
+        hit=list_likeness(customer),
     )

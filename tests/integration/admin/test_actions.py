@@ -14,7 +14,7 @@ from django.test import Client
 from callbacks.models import Callback
 from kernel.errors import Conflict
 from sep10.models import SendingAnchor, SendingAnchorAccount
-from sep12.models import CustomerField, Decision
+from sep12.models import Decision
 from sep31.inbox import keep_inbox_receipt, refund_inbox_receipt
 from sep31.machine import Wish
 from sep31.models import Event, Receipt, Refund, Transaction
@@ -287,22 +287,6 @@ def test_an_operator_decides_on_a_customer(everything, operator):
     )
     decision = Decision.objects.get(customer=everything.customer, type="sep31-receiver")
     assert (decision.status, decision.decided_by) == ("REJECTED", "olga")
-
-
-def test_a_customers_file_comes_as_a_download_that_runs_nowhere(everything, operator):
-    CustomerField.objects.create(
-        customer=everything.customer,
-        name="photo_id_front",
-        file=b"<script>alert(1)</script>",
-        content_type="text/html",
-    )
-    answer = press(operator, everything.customer, "download", name="photo_id_front")
-    assert answer.content == b"<script>alert(1)</script>"
-    assert answer.headers["Content-Type"] == "application/octet-stream"
-    assert answer.headers["Content-Disposition"].startswith("attachment")
-    assert "photo_id_front" in LogEntry.objects.get().change_message
-    missing = press(operator, everything.customer, "download", name="first_name")
-    assert "There is no file of that name" in words(missing)
 
 
 # -- Partners and rates -----------------------------------------------------------------------
