@@ -404,14 +404,15 @@ class Case(models.Model):
 
 
 class SanctionsList(models.Model):
-    """A list of sanctioned persons and organizations, as last loaded from its file."""
+    """A list of sanctioned persons and organizations, as last loaded from its files."""
 
     name = models.CharField(max_length=100, unique=True)
-    digest = models.CharField(max_length=64, help_text="SHA-256 of the file.")
+    digest = models.CharField(max_length=64, help_text="SHA-256 of its files.")
     version = models.PositiveIntegerField(
         unique=True, help_text="Grows with each load of any list."
     )
     entries = models.PositiveIntegerField()
+    as_of = models.DateTimeField(help_text="When its oldest file was written to our disk.")
     loaded_at = models.DateTimeField(auto_now=True)
 
     def __str__(self) -> str:
@@ -423,9 +424,10 @@ class SanctionsName(models.Model):
 
     list = models.ForeignKey(SanctionsList, on_delete=models.CASCADE, related_name="names")
     entry = models.CharField(max_length=100, help_text="The entry's id on its list.")
-    kind = models.CharField(max_length=20, blank=True, help_text="person, organization, ...")
+    kind = models.CharField(
+        max_length=20, blank=True, help_text="person, organization; empty where it may be either."
+    )
     name = models.CharField(max_length=500)
-    words = models.CharField(max_length=500, help_text="The name as it is compared.")
     birth_dates = models.CharField(max_length=300, blank=True)
     countries = models.CharField(max_length=300, blank=True)
     programs = models.CharField(max_length=300, blank=True)
@@ -453,8 +455,8 @@ class ScreeningHit(models.Model):
     score = models.DecimalField(max_digits=5, decimal_places=2, help_text="0 to 100.")
     name_digest = models.CharField(
         max_length=64,
-        help_text="Keyed digest of the name that was compared: a dismissal holds "
-        "for the same two names only.",
+        help_text="Keyed digest of the customer's name and of both sides' birth dates: a dismissal "
+        "holds for the same ones only.",
     )
     status = models.CharField(max_length=9, choices=Status.choices, default=Status.OPEN)
     decided_by = models.CharField(max_length=100, blank=True)

@@ -133,7 +133,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("name", models.CharField(max_length=100, unique=True)),
-                ("digest", models.CharField(help_text="SHA-256 of the file.", max_length=64)),
+                ("digest", models.CharField(help_text="SHA-256 of its files.", max_length=64)),
                 (
                     "version",
                     models.PositiveIntegerField(
@@ -141,6 +141,10 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("entries", models.PositiveIntegerField()),
+                (
+                    "as_of",
+                    models.DateTimeField(help_text="When its oldest file was written to our disk."),
+                ),
                 ("loaded_at", models.DateTimeField(auto_now=True)),
             ],
         ),
@@ -160,14 +164,12 @@ class Migration(migrations.Migration):
                 (
                     "kind",
                     models.CharField(
-                        blank=True, help_text="person, organization, ...", max_length=20
+                        blank=True,
+                        help_text="person, organization; empty where it may be either.",
+                        max_length=20,
                     ),
                 ),
                 ("name", models.CharField(max_length=500)),
-                (
-                    "words",
-                    models.CharField(help_text="The name as it is compared.", max_length=500),
-                ),
                 ("birth_dates", models.CharField(blank=True, max_length=300)),
                 ("countries", models.CharField(blank=True, max_length=300)),
                 ("programs", models.CharField(blank=True, max_length=300)),
@@ -193,7 +195,7 @@ class Migration(migrations.Migration):
                 (
                     "name_digest",
                     models.CharField(
-                        help_text="Keyed digest of the name that was compared: a dismissal holds for the same two names only.",
+                        help_text="Keyed digest of the customer's name and of both sides' birth dates: a dismissal holds for the same ones only.",
                         max_length=64,
                     ),
                 ),
