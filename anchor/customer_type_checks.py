@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
-from itertools import pairwise, product
+from itertools import pairwise, permutations, product
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
@@ -58,6 +58,7 @@ def check_types_asked(assets: Iterable[ReceivedAsset]) -> Iterator[CheckMessage]
     for one in types:
         if one.role and one.name not in asked:
             yield _never_asked(one)
+    yield from _check_choices()
 
 
 def _check_names(one: CustomerType, assets: tuple[ReceivedAsset, ...]) -> Iterator[CheckMessage]:
@@ -132,6 +133,20 @@ def _never_asked(one: CustomerType) -> Error:
         f"its payments. Mend or remove it in {settings.ANCHOR_CONFIG}.",
         id="landfall.E017",
     )
+
+
+def _check_choices() -> Iterator[CheckMessage]:
+    """A customer has one value of a field for all types, which is held against the choices of the
+    type that it is PUT for."""
+    for narrow, wide in permutations(customer_types().values(), 2):
+        for name in sorted(narrow.choices.keys() & set(wide.listed)):
+            if not wide.choices_of(name) or set(wide.choices_of(name)) - set(narrow.choices[name]):
+                yield Warning(
+                    f"{wide.name} takes more values of {name} than {narrow.name}, which has to "
+                    "take those too where a customer is known as both.",
+                    hint=f"Give customer_types.{wide.name}.choices the same values of {name}.",
+                    id="landfall.W003",
+                )
 
 
 def check_rail_fields(asset: ReceivedAsset, method: str) -> Iterator[CheckMessage]:

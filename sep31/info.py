@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
@@ -56,15 +57,22 @@ def _describe_type(steps: list[Step], asset: ReceivedAsset) -> str:
     parts = []
     if set(methods) != set(asset.funding_methods):
         parts.append(f"by {' or '.join(methods)}")
-    # Where the methods differ in what is asked next, POST /transactions tells.
-    [lowest, *other_lowest] = {step.lowest for step in steps}
-    [below, *other_below] = {step.below for step in steps}
-    if lowest is not None and not other_lowest:
-        parts.append(f"of {format_amount(lowest)} {asset.name.code} or more")
-    if below is not None and not other_below:
-        parts.append(f"of less than {format_amount(below)} {asset.name.code}")
+    code = asset.name.code
+    lowest = _if_same(step.lowest for step in steps)
+    below = _if_same(step.below for step in steps)
+    if lowest is not None:
+        parts.append(f"of {format_amount(lowest)} {code} or more")
+    if below is not None:
+        words = "of less than" if lowest is None else "but less than"
+        parts.append(f"{words} {format_amount(below)} {code}")
     description = steps[0].customer_type.description
     return f"{description} For payments {', '.join(parts)}." if parts else description
+
+
+def _if_same(amounts: Iterable[Decimal | None]) -> Decimal | None:
+    # Where the funding methods differ in it, POST /transactions tells.
+    [amount, *others] = set(amounts)
+    return None if others else amount
 
 
 def _number(amount: Decimal | None) -> int | float | None:

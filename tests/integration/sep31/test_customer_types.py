@@ -165,7 +165,7 @@ def test_info_says_in_words_which_payments_ask_for_a_type() -> None:
     assert told == {
         "sep31-sender": "A person who sends money. For payments of less than 3000 USDC.",
         "sep31-large-sender": "A person who sends a larger amount. For payments of 3000 USDC or "
-        "more, of less than 9999.5 USDC.",
+        "more, but less than 9999.5 USDC.",
         "huge-sender": "A person who sends a fortune. For payments of 9999.5 USDC or more.",
         "sep31-business-sender": "An organization that sends money.",
         "sep31-receiver": "A person who receives money on a bank account. For payments by "

@@ -121,6 +121,18 @@ def test_a_larger_amount_that_asks_for_less_is_a_warning(
     assert_told(check(), "W002", "sep31-large-sender does not require last_name")
 
 
+def test_choices_that_another_type_does_not_hold_to_are_a_warning(
+    anchor: dict[str, Any], check: Check
+) -> None:
+    large = anchor["customer_types"]["sep31-large-sender"]
+    large["choices"] = {"id_type": ["passport", "id_card"]}
+    assert_told(check(), "W003", "sep31-sender takes more values of id_type")
+    anchor["customer_types"]["sep31-sender"]["choices"] = {"id_type": ["passport"]}
+    assert_told(check(), "W003", "sep31-large-sender takes more values of id_type")
+    anchor["customer_types"]["sep31-sender"]["choices"] = large["choices"]
+    assert check() == []
+
+
 def test_every_receiver_type_asks_for_what_the_rail_needs(
     anchor: dict[str, Any], check: Check
 ) -> None:

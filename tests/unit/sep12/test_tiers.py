@@ -37,7 +37,7 @@ def the_asset() -> ReceivedAsset:
     return replace(asset, funding_methods=METHODS, min_amount=SMALLEST, max_amount=LARGEST)
 
 
-def configure(settings: Any, **types: dict[str, Any]) -> None:
+def configure(settings: Any, **types: Any) -> None:
     settings.ANCHOR = {**settings.ANCHOR, "customer_types": types}
     customer_types.cache_clear()
 
