@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.conf import settings
@@ -32,6 +32,12 @@ class Dossier:
     def decide(self, customer_type: CustomerType) -> Verdict:
         recorded = self.verdicts.get(customer_type.name)
         return customer_decisions().decide(customer_type.name, recorded)
+
+    def outdate_verdicts(self) -> None:
+        """Note that the customer's values change, which nobody has judged."""
+        self.verdicts = {
+            name: replace(verdict, is_current=False) for name, verdict in self.verdicts.items()
+        }
 
     def assess(self, customer_type: CustomerType) -> Assessment:
         return assess(

@@ -214,6 +214,7 @@ def _update(
     changes = bool(texts or files or file_ids)
     if changes:
         _count_change(customer, texts)
+        dossier.outdate_verdicts()
         _write_fields(dossier, texts, _store_files(caller, customer, files, file_ids))
         drop_unused(customer)
     _send_codes(dossier, submission.texts)
@@ -238,8 +239,9 @@ def _open_for_update(customer: Customer, submission: Submission) -> tuple[Dossie
     add_verdicts({customer.pk: dossier})
     for name, file in submission.files.items():
         # The same size comes first, for opening a file takes longer than a count of its bytes.
-        same = CustomerFile.objects.filter(pk=file_ids.get(name), size=len(file.content)).first()
-        held[name] = same and CleanFile(bytes(same.content), same.content_type)
+        if name in file_ids:
+            same = CustomerFile.objects.filter(pk=file_ids[name], size=len(file.content)).first()
+            held[name] = same and CleanFile(bytes(same.content), same.content_type)
     return dossier, held
 
 

@@ -272,7 +272,7 @@ def test_a_put_costs_as_many_queries_however_many_fields(
     # Two of each are the test's own savepoint, and one is for the token.
     with django_assert_num_queries(5):  # the customer, its fields
         api.register(memo="7", type="sender", **body)
-    with django_assert_num_queries(10):  # to insert, lock, read twice, write twice, tell
+    with django_assert_num_queries(11):  # to insert, lock, read 3 times, write twice, tell
         api.register(memo="7", type="sender", **dict.fromkeys(body, "identity"))
     with django_assert_num_queries(7):  # to insert, lock, read twice
         api.register(memo="7", type="sender", **dict.fromkeys(body, "identity"))
