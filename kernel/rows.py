@@ -47,7 +47,7 @@ def _fields(model: type[models.Model]) -> list[models.Field[Any, Any]]:
 @lru_cache(maxsize=256)
 def _statement(model: type[models.Model], count: int, unless_there: bool) -> str:
     quote, fields = connection.ops.quote_name, _fields(model)
-    columns = ", ".join(quote(field.column) for field in fields)
+    columns = ", ".join(quote(str(field.column)) for field in fields)
     # Spelt out, since an array that is empty, or a JSON document, would else be of unknown type.
     row = ", ".join(f"%s::{field.db_type(connection)}" for field in fields)
     marks = ", ".join([f"({row})"] * count)
