@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.conf import settings
 from django.db import models
 
-_KEY_ID_BYTES = 4
+KEY_ID_BYTES = 4
 _NONCE_BYTES = 12
 
 
@@ -30,11 +30,16 @@ class CannotUnseal(Exception):
 @lru_cache(maxsize=8)
 def _keyring(encoded_keys: tuple[str, ...]) -> dict[bytes, AESGCM]:
     keys = [base64.b64decode(encoded) for encoded in encoded_keys]
-    return {hashlib.sha256(key).digest()[:_KEY_ID_BYTES]: AESGCM(key) for key in keys}
+    return {hashlib.sha256(key).digest()[:KEY_ID_BYTES]: AESGCM(key) for key in keys}
 
 
 def _keys() -> dict[bytes, AESGCM]:
     return _keyring(tuple(settings.SEALING_KEYS))
+
+
+def key_ids() -> list[bytes]:
+    """The ids of the keys in SEALING_KEYS, newest first; what a sealed value begins with."""
+    return list(_keys())
 
 
 def seal(plain: bytes, *, context: str) -> bytes:
@@ -46,10 +51,10 @@ def seal(plain: bytes, *, context: str) -> bytes:
 
 def unseal(sealed: bytes, *, context: str) -> bytes:
     """Decrypt what `seal` made. Raises `CannotUnseal`."""
-    key_id, nonce = sealed[:_KEY_ID_BYTES], sealed[_KEY_ID_BYTES : _KEY_ID_BYTES + _NONCE_BYTES]
+    key_id, nonce = sealed[:KEY_ID_BYTES], sealed[KEY_ID_BYTES : KEY_ID_BYTES + _NONCE_BYTES]
     try:
         return _keys()[key_id].decrypt(
-            nonce, sealed[_KEY_ID_BYTES + _NONCE_BYTES :], context.encode()
+            nonce, sealed[KEY_ID_BYTES + _NONCE_BYTES :], context.encode()
         )
     except (KeyError, InvalidTag, ValueError) as error:  # ValueError: too short to hold a nonce
         raise CannotUnseal("sealed with an unknown key, or changed since") from error
@@ -71,6 +76,11 @@ class SealedBytesField(models.BinaryField):
             return None
         sealed = seal(self._to_plain(value), context=self._context())
         return super().get_db_prep_value(sealed, connection, prepared)
+
+    def reseal(self, sealed: bytes) -> bytes:
+        """Stored bytes of this column, under the newest key. Raises `CannotUnseal`."""
+        context = self._context()
+        return seal(unseal(sealed, context=context), context=context)
 
     def _to_plain(self, value: Any) -> bytes:
         return bytes(value)
