@@ -5,4 +5,4 @@ class AnchorConfig(AppConfig):
     name = "anchor"
 
     def ready(self) -> None:
-        from anchor import checks, wiring  # noqa: F401  registers checks and listeners
+        from anchor import checks, screening_checks, wiring  # noqa: F401  registers checks and listeners

@@ -197,6 +197,8 @@ CELERY_BEAT_SCHEDULE = {
         "sep12.tasks.ask_provider_about_due_cases": SWEEP_SECONDS,
         "sep12.tasks.send_due_codes": SWEEP_SECONDS,
         "sep12.tasks.purge_sent_codes": 3600.0,
+        "sep12.tasks.screen_due_customers": SWEEP_SECONDS,
+        "sep12.tasks.reload_sanctions_lists": 3600.0,
     }.items()
 }
 
@@ -261,6 +263,8 @@ VERIFICATION_GATEWAY_KEY = env.str("VERIFICATION_GATEWAY_KEY", default="")
 
 # The sanctions lists that customers' names are held against; none: nobody is screened.
 SANCTIONS_LISTS = env.list("SANCTIONS_LISTS", default=[])
+SANCTIONS_LIST_MAX_AGE_HOURS = env.float("SANCTIONS_LIST_MAX_AGE_HOURS", default=72.0)
+SCREENING_THRESHOLD = env.float("SCREENING_THRESHOLD", default=85.0)  # the score of a hit
 
 # -- Outbound HTTP ----------------------------------------------------------------------------
 # Lets callbacks and client domains use http and private addresses. For development only.

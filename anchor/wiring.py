@@ -13,8 +13,10 @@ from callbacks.signals import callback_queued
 from callbacks.tasks import deliver_callback
 from payouts.signals import payout_changed, payout_due
 from payouts.tasks import send_payout
+from sep12.models import Customer
+from sep12.screening import screening_enabled
 from sep12.signals import case_due, codes_due, customer_changed
-from sep12.tasks import ask_provider, send_codes
+from sep12.tasks import ask_provider, screen_customer, send_codes
 from sep31.models import Transaction
 from sep31.signals import transactions_touched
 from sep31.tasks import (
@@ -48,6 +50,12 @@ def advance_those_who_wait(customer_id: Any, is_new: bool, **kwargs: Any) -> Non
     # question whether there is one.
     if not is_new and Transaction.objects.waiting_for(customer_id, limit=1):
         advance_for_customer.delay(str(customer_id))
+
+
+@receiver(customer_changed)
+def screen_new_name(customer_id: Any, **kwargs: Any) -> None:
+    if screening_enabled() and Customer.objects.is_due(customer_id):
+        screen_customer.delay(str(customer_id))
 
 
 @receiver(case_due)

@@ -18,6 +18,10 @@ class CustomerQuerySet(models.QuerySet["Customer"]):
     def is_erased(self, pk: uuid.UUID) -> bool:
         return self.filter(pk=pk, erased_at__isnull=False).exists()
 
+    def is_due(self, pk: uuid.UUID) -> bool:
+        """Whether it waits for its first screening under its present name."""
+        return self.present().filter(pk=pk, screening="DUE").exists()
+
     def present(self) -> CustomerQuerySet:
         """Those that were not erased."""
         return self.filter(erased_at__isnull=True)
@@ -130,10 +134,10 @@ class CustomerFileQuerySet(models.QuerySet["CustomerFile"]):
         """Those that no field has."""
         return self.filter(~Exists(CustomerField.objects.filter(file=OuterRef("pk"))))
 
-    def delete_unread(self) -> int:
+    def delete_unread(self) -> None:
         """Delete without reading a row, as Django would do to look for what points at it: the
         database itself refuses to delete what a field has."""
-        return self._raw_delete(self.db)
+        self._raw_delete(self.db)
 
 
 class CustomerFile(models.Model):

@@ -7,6 +7,8 @@ import uuid
 from celery import shared_task
 
 from sep12 import provider, stored_files, verification
+from sep12.screening import lists, screening_enabled
+from sep12.screening import services as screening
 
 
 @shared_task
@@ -44,3 +46,22 @@ def send_due_codes() -> None:
 def purge_sent_codes() -> None:
     """Periodic: forget to whom codes went, as soon as no limit counts it."""
     verification.purge_sent_codes()
+
+
+@shared_task
+def screen_customer(customer_id: str) -> None:
+    """Hold a customer with a new name against the sanctions lists."""
+    screening.screen_customer(uuid.UUID(customer_id))
+
+
+@shared_task
+def screen_due_customers() -> None:
+    """The sweep: customers whose message was lost, and all of them after a list changed."""
+    screening.screen_due_customers()
+
+
+@shared_task
+def reload_sanctions_lists() -> None:
+    """Periodic: load the lists whose files changed, and say what is wrong with them."""
+    if screening_enabled():
+        lists.reload_changed_lists()

@@ -22,9 +22,9 @@ from kernel.admin import (
     link_to_list,
     shorten,
 )
-from sep12 import screening as sanctions
 from sep12.admin.wording import HIT_KINDS
 from sep12.models import Customer, SanctionsList, SanctionsName, ScreeningHit
+from sep12.screening import services as sanctions
 
 PERMISSION = "sep12.decide_screening"
 

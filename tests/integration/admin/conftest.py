@@ -176,10 +176,10 @@ def everything(anchor) -> Everything:
     )
     add_document(customer, "photo_id_front")
     Verification.objects.create(customer=customer, name="mobile_number", code="493817")
-    sanctions = SanctionsList.objects.create(name="OFAC SDN", digest="b" * 64, version=1, entries=1)
-    SanctionsName.objects.create(
-        list=sanctions, entry="4711", name="BANDA, Robert", words="banda robert"
+    sanctions = SanctionsList.objects.create(
+        name="OFAC SDN", digest="b" * 64, version=1, entries=1, as_of=timezone.now()
     )
+    SanctionsName.objects.create(list=sanctions, entry="4711", name="BANDA, Robert")
     UsedChallenge.objects.create(hash="a" * 64, expires_at=timezone.now())
     move_ledger_clock(timezone.now())
     return Everything(
