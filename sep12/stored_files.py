@@ -149,6 +149,7 @@ def purge_unused_files() -> int:
     while True:
         with transaction.atomic():
             batch = CustomerFile.objects.lock_expired(timezone.now(), limit=PURGE_BATCH)
-            purged += CustomerFile.objects.filter(pk__in=batch).delete_unread()
+            CustomerFile.objects.filter(pk__in=batch).delete_unread()
+        purged += len(batch)
         if len(batch) < PURGE_BATCH:
             return purged
