@@ -91,29 +91,33 @@ _TAX_NUMBERS: dict[tuple[str, str], tuple[Callable[[str], bool], str]] = {
 
 def _check_tax_id(values: Mapping[str, str]) -> None:
     number = values.get("tax_id")
+    if number is None:
+        return
     name = re.sub(r"[\s.]", "", values.get("tax_id_name", "")).upper()
     rule = _TAX_NUMBERS.get((values.get("address_country_code", ""), name))
-    if number is None or rule is None:
+    if rule is None:
         return
     is_valid, example = rule
     if not (number.isascii() and is_valid(number.replace(" ", ""))):
-        raise BadRequest(f"tax_id must be a {name} that exists, for example {example}")
+        raise BadRequest(f"tax_id must be a {name} as it is issued, for example {example}")
 
 
 def _check_vat_number(values: Mapping[str, str]) -> None:
     """A member of the EU's number that has its country before it, as an invoice does. Without
     that, or elsewhere, it may be any number: a Mexican RFC can begin with ES, too."""
     number = values.get("organization.VAT_number")
+    if number is None:
+        return
     country = codes.alpha3_countries().get(values.get("organization.address_country_code", ""), "")
-    if number is None or country.lower() not in vat.MEMBER_STATES:
+    if country.lower() not in vat.MEMBER_STATES:
         return
     compact = re.sub(r"[\s.-]", "", number).upper()
     if not compact.startswith("EL" if country == "GR" else country):
         return
     if not (number.isascii() and vat.is_valid(compact)):
         raise BadRequest(
-            "organization.VAT_number must be a VAT number that exists in the organization's "
-            "country, for example DE136695976"
+            "organization.VAT_number must be a VAT number with right check digits for its country, "
+            "for example DE136695976"
         )
 
 
