@@ -127,7 +127,7 @@ def _clean_video(name: str, kind: str, raw: bytes) -> bytes:
 
 def _decode(name: str, kind: str, raw: bytes) -> bytes:
     if not _TURN.acquire(timeout=TURN_SECONDS):
-        raise Unavailable("Too many files are being looked at; try again in a moment")
+        raise _too_many()
     try:
         done = subprocess.run(  # noqa: S603 - our own file, by a name of our own
             # -I: nothing of the environment or the current folder, -B: it writes no file.
@@ -149,6 +149,12 @@ def _decode(name: str, kind: str, raw: bytes) -> bytes:
         return done.stdout
     if done.returncode == decoding.REFUSED:
         raise BadRequest(f"{name} {done.stdout.decode()}")
-    if done.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
+    if done.returncode == -signal.SIGXCPU:
         raise BadRequest(f"{name} {decoding.TOO_LARGE}")
+    if done.returncode == -signal.SIGKILL:  # the machine ran out of memory
+        raise _too_many()
     raise BadRequest(f"{name} {decoding.DAMAGED}")
+
+
+def _too_many() -> Unavailable:
+    return Unavailable("Too many files are being looked at; try again in a moment")

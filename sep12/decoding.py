@@ -19,6 +19,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -331,14 +332,16 @@ def clean(kind: str, raw: bytes) -> bytes:
 
 def _limit_process() -> None:
     os.nice(10)  # who looks at a file waits; whoever waits for money does not
-    for limit, most in (
-        (resource.RLIMIT_CPU, CPU_SECONDS),
-        (resource.RLIMIT_AS, MEMORY_BYTES),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),  # it would be personal data, in the clear, on disk
+    with suppress(OSError):  # Linux: if memory runs out, then this is what ends, not our server
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    for limit, soft, hard in (
+        (resource.RLIMIT_CPU, CPU_SECONDS, CPU_SECONDS + 1),  # SIGXCPU comes with the soft one
+        (resource.RLIMIT_AS, MEMORY_BYTES, MEMORY_BYTES),
+        (resource.RLIMIT_FSIZE, 0, 0),
+        (resource.RLIMIT_CORE, 0, 0),  # it would be personal data, in the clear, on disk
     ):
         with suppress(ValueError, OSError):  # macOS has no limit of address space
-            resource.setrlimit(limit, (most, most))
+            resource.setrlimit(limit, (soft, hard))
 
 
 def _main(kind: str) -> int:

@@ -559,6 +559,29 @@ def test_the_process_takes_no_more_than_its_memory_and_writes_no_file(
     assert all(file.stat().st_size == 0 for file in tmp_path.glob("sep12-*"))
 
 
+def test_a_process_that_runs_into_its_limit_of_cpu_time_is_a_refusal(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "decoder.py"
+    program = Path(decoding.__file__).read_text().replace("CPU_SECONDS = 20", "CPU_SECONDS = 1")
+    end = 'if __name__ == "__main__":'
+    path.write_text(
+        program.replace(end, f'CLEANERS["JPEG"] = lambda raw: max(iter(int, 1))\n{end}')
+    )
+    monkeypatch.setattr(decoding, "__file__", str(path))
+    assert decoding.TOO_LARGE in refusal(uploads.jpeg())
+
+
+def test_a_process_that_the_machine_ends_for_want_of_memory_is_no_fault_of_the_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "decoder.py"
+    path.write_text("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    monkeypatch.setattr(decoding, "__file__", str(path))
+    with pytest.raises(Unavailable):
+        check_content(PHOTO, uploads.jpeg(), "")
+
+
 def test_while_one_file_is_opened_too_long_others_are_told_to_come_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
