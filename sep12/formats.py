@@ -41,18 +41,8 @@ def matching(pattern: str) -> Parser:
     return lambda text: text if compiled.fullmatch(text) else None
 
 
-def compacted(pattern: str) -> Parser:
-    """Text of that shape, without the spaces and hyphens that people put in, in capitals."""
-    compiled = re.compile(pattern, re.ASCII)
-
-    def parse(text: str) -> str | None:
-        compact = _compact(text)
-        return compact if compiled.fullmatch(compact) else None
-
-    return parse
-
-
 def _compact(text: str) -> str:
+    """Without the spaces and hyphens that people put between groups, in capitals."""
     compact = re.sub(r"[\s-]", "", text)
     return compact.upper() if compact.isascii() else compact  # a long s would become an S
 
