@@ -5,4 +5,5 @@ class AnchorConfig(AppConfig):
     name = "anchor"
 
     def ready(self) -> None:
-        from anchor import checks, screening_checks, wiring  # noqa: F401  registers checks and listeners
+        # They register checks and listeners.
+        from anchor import checks, kyc_checks, screening_checks, wiring  # noqa: F401
