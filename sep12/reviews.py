@@ -38,10 +38,10 @@ def deciding(case_id: uuid.UUID, *, seen: str) -> Iterator[Case]:
     with transaction.atomic():
         # The customer's lock first, as everywhere: of two operators, one waits here and then
         # reads what the other did.
-        owner = Case.objects.values_list("customer_id", flat=True).get(pk=case_id)
+        owner = Case.objects.filter(pk=case_id).values_list("customer_id", flat=True).first()
         customer = Customer.objects.lock_present(pk=owner)
-        case = Case.objects.get(pk=case_id)
-        if customer is None:
+        case = Case.objects.filter(pk=case_id).first()
+        if customer is None or case is None:
             raise NotAsSeen("The customer was erased meanwhile.")
         if case.closed_at:
             by = f" by {case.closed_by}" if case.closed_by else ""

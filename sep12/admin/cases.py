@@ -30,7 +30,6 @@ from kernel.admin import (
     money,
 )
 from kernel.errors import ApiError
-from sep12 import screening as sanctions
 from sep12.admin.forms import ACCEPT, HOLD, REFUSE, REJECT, ReviewForm, ScreeningForm
 from sep12.admin.panels import (
     describe_cases,
@@ -49,6 +48,7 @@ from sep12.admin.wording import (
 )
 from sep12.models import Case, Customer, CustomerField, ScreeningHit
 from sep12.reviews import NotAsSeen, deciding, digest_of
+from sep12.screening.services import decide_hit
 from sep12.sep9 import FIELDS
 from sep12.services import record_decision, reject_fields
 from sep12.status import ACCEPTED, PROCESSING, REJECTED, Verdict
@@ -90,7 +90,7 @@ class Review(ConfirmedAction):
 
     def explain(self, row: Case) -> list[tuple[str, Any]]:
         return [
-            ("Case", f"{row.get_kind_display()}, open for {age(row.opened_at)}"),
+            ("Case", f"{row.get_kind_display()}, open since {at(row.opened_at)}"),
             ("Customer", f"{row.customer_id} as {row.type or 'any type'}"),
             ("Of", str(row.customer.sending_anchor)),
             *what_is_shown(row.customer),
@@ -318,10 +318,12 @@ class CaseAdmin(RecordAdmin):
                 self.log_change(request, case.customer, done)
         except NotAsSeen as error:
             messages.warning(request, f"Nothing was recorded. {error}")
-            case.refresh_from_db()
-            if case.closed_at or case.customer.erased_at:
+            present = self.get_object(request, object_id)
+            if present is None:
+                return HttpResponseRedirect(reverse("admin:sep12_case_changelist"))
+            if present.closed_at:
                 return HttpResponseRedirect(page_url)
-            return self._show(request, case)
+            return self._show(request, present)
         except (ApiError, ValueError) as error:
             messages.error(request, f"Nothing was recorded. {error}")
             return HttpResponseRedirect(page_url)
@@ -340,7 +342,7 @@ class CaseAdmin(RecordAdmin):
         operator = request.user.get_username()[:100]
         if case.kind == Case.Kind.SCREENING:
             for hit, confirmed in data["decided"].items():
-                sanctions.decide_hit(hit.pk, confirmed=confirmed, decided_by=operator)
+                decide_hit(hit.pk, confirmed=confirmed, decided_by=operator)
             return " ".join(
                 f"Screening: {'confirmed' if confirmed else 'dismissed'} {hit.list} {hit.entry}."
                 for hit, confirmed in data["decided"].items()

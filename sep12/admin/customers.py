@@ -27,7 +27,6 @@ from kernel.admin import (
     shorten,
 )
 from sep10.models import SendingAnchorAccount
-from sep12 import screening as sanctions
 from sep12.admin.panels import (
     describe_cases,
     describe_decisions,
@@ -42,6 +41,7 @@ from sep12.admin.personal import (
     no_store,
     open_personal_data,
     serve_document,
+    told_in,
 )
 from sep12.admin.wording import SCREENING_KINDS, STATUS_KINDS, size
 from sep12.models import (
@@ -53,6 +53,7 @@ from sep12.models import (
     SentCode,
     Verification,
 )
+from sep12.screening.services import decide_hit
 from sep12.services import record_decision
 from sep12.status import ACCEPTED, PROCESSING, REJECTED, Verdict
 from sep12.types import customer_types
@@ -140,15 +141,20 @@ class Decide(ConfirmedAction):
         return [
             *_who(row),
             ("On record now", recorded or "no decision"),
+            ("Judged", f"What the customer told so far (revision {row.revision})."),
             ("Effect", "Transactions that wait for this customer move on, or stop, at once."),
         ]
 
     def perform(self, request: HttpRequest, row: Customer, data: Mapping[str, Any]) -> Done:
+        told = told_in(data["message"], row)
+        if told:
+            raise ValueError(f"The message holds the customer's {told}: no personal data, please.")
         record_decision(
             row.pk,
             data["type"],
             Verdict(data["status"], data["message"]),
             decided_by=request.user.get_username()[:100],
+            revision=row.revision,
         )
         # Not the message: free text might name somebody, and the history keeps it for ever.
         return Done(f"Decided: {data['status']} as {data['type']}.")
@@ -169,7 +175,7 @@ class LiftBlock(ConfirmedAction):
         return [
             *_who(row),
             *(
-                (f"{hit.list} {hit.entry}", f"{hit.listed_name}, by {hit.decided_by}")
+                (f"{hit.list} {hit.entry}", f"{hit.listed_name}, said {hit.decided_by}")
                 for hit in hits
             ),
             ("Effect", "It is recorded as somebody else than these, and no longer blocked."),
@@ -179,7 +185,7 @@ class LiftBlock(ConfirmedAction):
         by = request.user.get_username()[:100]
         lifted = list(_confirmed(row))
         for hit in lifted:
-            sanctions.decide_hit(hit.pk, confirmed=False, decided_by=by)
+            decide_hit(hit.pk, confirmed=False, decided_by=by)
         entries = ", ".join(f"{hit.list} {hit.entry}" for hit in lifted)
         return Done(f"Lifted the block: dismissed {entries}.")
 

@@ -24,7 +24,7 @@ from kernel.admin import (
 )
 from sep12.admin.wording import HIT_KINDS
 from sep12.models import Customer, SanctionsList, SanctionsName, ScreeningHit
-from sep12.screening import services as sanctions
+from sep12.screening.services import decide_hit
 
 PERMISSION = "sep12.decide_screening"
 
@@ -51,7 +51,7 @@ class _Found(ConfirmedAction):
 
     def perform(self, request: HttpRequest, row: ScreeningHit, data: Mapping[str, Any]) -> Done:
         by = request.user.get_username()[:100]
-        sanctions.decide_hit(row.pk, confirmed=self.confirms, decided_by=by)
+        decide_hit(row.pk, confirmed=self.confirms, decided_by=by)
         found = "confirmed" if self.confirms else "dismissed"
         return Done(f"Screening: {found} {row.list} {row.entry}.")
 

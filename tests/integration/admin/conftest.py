@@ -23,6 +23,7 @@ from sep12.models import (
     SanctionsList,
     SanctionsName,
     ScreeningHit,
+    SentCode,
     Verification,
 )
 from sep31 import services
@@ -176,6 +177,13 @@ def everything(anchor) -> Everything:
     )
     add_document(customer, "photo_id_front")
     Verification.objects.create(customer=customer, name="mobile_number", code="493817")
+    SentCode.objects.create(
+        sending_anchor=anchor.sending_anchor,
+        customer=customer,
+        name="mobile_number",
+        value_digest="c" * 64,
+        sent_at=timezone.now(),
+    )
     sanctions = SanctionsList.objects.create(
         name="OFAC SDN", digest="b" * 64, version=1, entries=1, as_of=timezone.now()
     )
