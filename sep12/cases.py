@@ -7,6 +7,9 @@ that a late answer can't be taken for one about newer values.
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Iterable
+
 from django.utils import timezone
 
 from kernel.announce import announce
@@ -33,15 +36,18 @@ def waits_for_decision(dossier: Dossier, customer_type: CustomerType) -> bool:
     )
 
 
-def settle_cases(customer: Customer, type_name: str, waits: bool) -> None:
+def settle_cases(
+    customer: Customer, type_name: str, waits: bool, *, decided: Iterable[str] = ()
+) -> None:
     """Open the case of a customer who `waits` for a decision as `type_name`, close it otherwise.
 
-    So too for each other type for which it ever had one: a change of values concerns them all. To
-    be called after each change, with the customer's lock. One query where there is no case.
+    So too for each other type for which it ever had one, or was `decided` on: a change of values
+    concerns them all. To be called after each change, with the customer's lock. One query where
+    there is no case.
     """
     newest = Case.objects.newest(customer, KINDS)
     waiting = {type_name: waits}
-    if others := {case.type for case in newest} - {type_name}:
+    if others := {*decided, *(case.type for case in newest)} - {type_name}:
         dossier, types = open_dossiers([customer])[customer.pk], customer_types()
         for name in others:
             waiting[name] = name in types and waits_for_decision(dossier, types[name])
@@ -49,6 +55,16 @@ def settle_cases(customer: Customer, type_name: str, waits: bool) -> None:
     for name, it_waits in waiting.items():
         open_cases = [case for case in newest if case.type == name and case.closed_at is None]
         _settle_type(customer, name, wanted if it_waits else None, open_cases)
+
+
+def ask_for_decision(customer_id: uuid.UUID, type_name: str) -> None:
+    """Open a case if the customer waits for a decision as `type_name`, for which it may never have
+    been registered. In the caller's transaction; several customers in primary-key order.
+    """
+    customer = Customer.objects.lock_present(pk=customer_id)
+    if customer is not None:
+        dossier, customer_type = open_dossiers([customer])[customer_id], customer_types()[type_name]
+        settle_cases(customer, type_name, waits_for_decision(dossier, customer_type))
 
 
 def _settle_type(

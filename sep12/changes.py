@@ -60,5 +60,10 @@ def settle(dossier: Dossier, before: Assessment) -> None:
             *("type", "callback_url", "revision", "screening", "screened_with", "updated_at")
         ]
     )
-    settle_cases(customer, customer_type.name, waits_for_decision(dossier, customer_type))
+    settle_cases(
+        customer,
+        customer_type.name,
+        waits_for_decision(dossier, customer_type),
+        decided=dossier.verdicts,
+    )
     announce(customer_changed, customer_id=customer.pk, is_new=False)

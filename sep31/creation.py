@@ -23,11 +23,13 @@ from kernel.money import format_amount, parse_amount
 from sep1.assets import ReceivedAsset, find_received_asset
 from sep10.authentication import Caller
 from sep10.models import SendingAnchor
+from sep12.cases import ask_for_decision
 from sep12.finding import get_owned_customer
 from sep12.models import Customer
 from sep12.services import assess_customers
 from sep12.tiers import choose_type, types_for
 from sep31.amounts import split_one_to_one
+from sep31.facts import customers_of
 from sep31.machine import Reason, Status
 from sep31.models import Event, Transaction
 from sep38.models import Quote
@@ -220,7 +222,16 @@ def create_transaction(caller: Caller, request: Request) -> Transaction:
         Event.objects.create(
             transaction=row, to_status=row.status, reason=row.reason, actor=caller.account, at=now
         )
+        if not ready:
+            _ask_for_decisions(row)
     return row
+
+
+def _ask_for_decisions(row: Transaction) -> None:
+    """Who is `PROCESSING` may have been registered, and decided on, for other types only."""
+    known = [(pk, kind) for pk, kind in customers_of(row) if pk is not None]
+    for customer_id, kind in sorted(known):
+        ask_for_decision(customer_id, kind)
 
 
 def _check_may_send(anchor: SendingAnchor, request: Request) -> None:

@@ -127,6 +127,13 @@ def test_other_values_concern_every_type_that_the_customer_was_ever_a_case_for(a
     assert open_cases() == [("REVIEW", "receiver", 2), ("REVIEW", "sender", 2)]
 
 
+def test_so_it_does_where_the_decision_came_without_a_case(api: Api) -> None:
+    customer_id = api.register(type="receiver", **RECEIVER)
+    decide(customer_id, "ACCEPTED", "sender")
+    api.register(id=customer_id, last_name="García")
+    assert open_cases() == [("REVIEW", "receiver", 2), ("REVIEW", "sender", 2)]
+
+
 def test_a_field_that_only_the_other_type_needs_closes_that_ones_case_only(api: Api) -> None:
     customer_id = api.register(type="receiver", **RECEIVER)
     api.register(id=customer_id, type="sender")
