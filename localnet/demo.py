@@ -26,7 +26,7 @@ from localnet.preparation import OPERATOR
 from localnet.sending_anchor import SendingAnchor
 from localnet.service import DEFAULT_PASSPHRASE, CannotRun, RunningService
 from localnet.stage import Service, Stage, describe_stage
-from localnet.stories import STORIES, Result, Story, Teller
+from localnet.stories import STORIES, Result, Story, Teller, draw_document
 
 # Nobody who watches a demo wants to wait for production's delays.
 DEMO_SETTINGS = {
@@ -138,7 +138,14 @@ def tell_stories(
                 CallbackReceiver(sender.toml["SIGNING_KEY"], name=callback_host)
             )
             tellers.append(
-                Teller(described.name, sender, receiver, stage.asset, stage.source_asset)
+                Teller(
+                    described.name,
+                    sender,
+                    receiver,
+                    stage.asset,
+                    stage.source_asset,
+                    document=draw_document(),
+                )
             )
         casts: list[tuple[Teller, Story]] = [
             (tellers[number % len(tellers)], story) for number, story in enumerate(STORIES)

@@ -123,6 +123,15 @@ class SendingAnchor:
         answer = self._call("PUT", f"{self.toml['KYC_SERVER']}/customer", json=fields)
         return str(answer["id"])
 
+    def send_document(self, customer_id: str, field: str, document: bytes, kind: str) -> None:
+        """Add a file to a client (SEP-12, PUT /customer as multipart/form-data)."""
+        self._call(
+            "PUT",
+            f"{self.toml['KYC_SERVER']}/customer",
+            data={"id": customer_id},
+            files={field: (field, document, kind)},
+        )
+
     def get_customer(self, **query: str) -> dict[str, Any]:
         """What the anchor knows and wants to know of a client (SEP-12, GET /customer)."""
         return self._call("GET", f"{self.toml['KYC_SERVER']}/customer", params=query)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import secrets
+import struct
 import time
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -18,6 +20,43 @@ from localnet.sending_anchor import FINAL_STATUSES, AnswerLost, SendingAnchor, U
 DESTINATION = "iso4217:MXN"
 FUNDING_METHOD = "bank_account"
 _POLL_SECONDS = 0.3
+
+SENDING_CLIENT = {
+    "first_name": "Amarachi",
+    "last_name": "Okafor-Nwosu",
+    "birth_date": "1987-03-14",
+    "email_address": "amarachi.nwosu@example.com",
+    "address": "27 Adetokunbo Street, Lagos",
+    "id_type": "passport",
+    "id_number": "A04718293",
+    "id_country_code": "NGA",
+}
+RECEIVING_CLIENT = {
+    "first_name": "Lucía",
+    "mobile_number": "+525512345678",
+    "email_address": "lucia.hdz@example.com",
+    "bank_number": "012",
+}
+
+
+def draw_document() -> bytes:
+    """A PNG to stand for the photo of the sending client's passport."""
+    width, height = 397, 251
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        checksum = struct.pack(">I", zlib.crc32(kind + content))
+        return struct.pack(">I", len(content)) + kind + content + checksum
+
+    rows = b"".join(b"\0" + bytes((x * y) % 251 for x in range(width)) for y in range(height))
+    return b"".join(
+        [
+            b"\x89PNG\r\n\x1a\n",
+            chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)),
+            chunk(b"tEXt", f"Comment\0Passport {SENDING_CLIENT['id_number']}".encode()),
+            chunk(b"IDAT", zlib.compress(rows)),
+            chunk(b"IEND", b""),
+        ]
+    )
 
 
 @dataclass(frozen=True)
@@ -92,6 +131,7 @@ class Teller:
     asset: Asset
     source_asset: Asset
     patience: float = 180.0  # seconds that a payment may take at most
+    document: bytes = b""  # sent with each sending client
 
     def tell(
         self, story: Story, result: Result, on_step: Callable[[], None] = lambda: None
@@ -118,15 +158,15 @@ class Teller:
             type="sep31-sender",
             memo=_new_memo(),
             memo_type="id",
-            first_name="Amara",
-            last_name="Okafor",
+            **SENDING_CLIENT,
         )
+        if self.document:
+            sender.send_document(sender_id, "photo_id_front", self.document, "image/png")
         receiver_id = sender.put_customer(
             **receiving_client,
-            first_name="Lucía",
+            **RECEIVING_CLIENT,
             last_name=story.client,
             bank_account_number=TEST_ACCOUNTS[story.account],
-            bank_number="012",
         )
         note("customers registered")
 
