@@ -6,6 +6,9 @@ import base64
 import hashlib
 import hmac
 import json
+import re
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +29,20 @@ TYPE = CustomerType(
 def test_a_signature_is_what_the_documentation_says() -> None:
     expected = hmac.new(b"secret", b"1790000000.{}", hashlib.sha256).hexdigest()
     assert sign("secret", timestamp=NOW, body=b"{}") == f"t=1790000000, s={expected}"
+
+
+def test_the_example_of_the_documentation_is_right() -> None:
+    text = (Path(__file__).parents[3] / "docs/kyc.md").read_text()
+    example = sign("example-secret-of-32-characters!", timestamp=NOW, body=b'{"case":"1"}')
+    assert f"Landfall-Signature: {example}\n" in text
+    code = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[-1]
+    documented: dict[str, Any] = {}
+    exec(code, documented)
+    documented["secret"] = b"new"
+    now = int(time.time())
+    assert documented["signature"](now, b"{}") == sign("new", timestamp=now, body=b"{}")
+    assert documented["is_from_landfall"](sign("new", timestamp=now, body=b"{}"), b"{}")
+    assert not documented["is_from_landfall"](sign("new", timestamp=now, body=b"{}"), b"[]")
 
 
 def signed(header: str | None, body: bytes = b"{}", **changes: Any) -> bool:
