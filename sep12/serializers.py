@@ -14,6 +14,7 @@ from sep12 import sep9
 from sep12.content import CleanFile, check_content
 from sep12.sep9 import Kind, Sep9Field
 from sep12.status import NEEDS_INFO, Assessment, FieldState, needed_fields
+from sep12.together import check_together
 from sep12.types import CustomerType, allowed_choices
 
 VERIFICATION = "_verification"
@@ -40,9 +41,11 @@ class Submission:
 def read_submission(body: Mapping[str, Any], customer_type: CustomerType | None) -> Submission:
     """Check the SEP-9 fields of a PUT /customer. Raises `BadRequest` naming the field.
 
-    Names that SEP-9 does not know are ignored; empty values and nulls count as not sent.
+    Names that SEP-9 does not know are ignored; empty values and nulls count as not sent. Fields
+    that nobody may keep are checked and left out.
     """
     found = Submission(verifications=read_verifications(body))
+    files = {}
     for name, value in body.items():
         if value is None or value == "" or (isinstance(value, str) and not value.strip()):
             continue
@@ -52,13 +55,18 @@ def read_submission(body: Mapping[str, Any], customer_type: CustomerType | None)
             if owner is not None and owner.is_binary:
                 found.file_ids[owner.name] = _read_file_id(name, value)
         elif known.is_binary:
-            found.files[known.name] = _read_file(name, value)
+            files[known.name] = value
         else:
             text = _read_text(name, value, known, body, customer_type)
             if found.texts.setdefault(known.name, text) != text:
                 raise BadRequest(f"{name} and {known.name} are one field and must be equal")
-    for name in found.files.keys() & found.file_ids.keys():
+    check_together(found.texts)
+    for name in files.keys() & found.file_ids.keys():
         raise BadRequest(f"{name} and {name}{FILE_ID} must not both be given")
+    # Last, because a file takes longer to open than all else.
+    found.files.update({name: _read_file(name, value) for name, value in files.items()})
+    for name in [name for name in found.texts if not sep9.FIELDS[name].stored]:
+        del found.texts[name]
     return found
 
 

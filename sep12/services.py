@@ -216,7 +216,8 @@ def _update(
         _count_change(customer, texts)
         dossier.outdate_verdicts()
         _write_fields(dossier, texts, _store_files(caller, customer, files, file_ids))
-        drop_unused(customer)
+        if files or file_ids:
+            drop_unused(customer)
     _send_codes(dossier, submission.texts)
     if changes or params.transaction_id or params.type not in (None, customer.type):
         customer.type = params.type or customer.type
@@ -339,9 +340,10 @@ def erase_customer(caller: Caller, params: CustomerParams) -> None:
     """
     with transaction.atomic():
         customer = _lock_found(caller, params)
-        # Fields before the files that they point at.
-        for what in ("fields", "files", "decisions", "verifications", "cases", "hits"):
-            getattr(customer, what).all().delete()
+        customer.fields.all().delete()
+        drop_unused(customer)
+        for found_out in ("decisions", "verifications", "cases", "hits"):
+            getattr(customer, found_out).all().delete()
         customer.memo = customer.memo_type = customer.callback_url = ""
         customer.screening = Customer.Screening.NEVER
         customer.erased_at = timezone.now()

@@ -242,6 +242,20 @@ def test_a_refused_file_is_not_taken_again_but_another_is(api: Api) -> None:
     assert api.status(id=customer_id) == "ACCEPTED"
 
 
+def test_the_code_of_a_card_is_checked_and_never_kept(api: Api) -> None:
+    """PCI DSS 3.3.1: not even encrypted."""
+    assert api.put(**{"card.cvc": "12x"}).status_code == 400
+    customer_id = api.register(**{"card.cvc": "123", "card.number": "4242424242424242"})
+    assert contents(customer_id) == {"card.number": "4242424242424242"}
+    assert "card.cvc" not in api.get(id=customer_id).json()["provided_fields"]
+
+
+def test_fields_that_contradict_each_other_are_refused_by_name(api: Api) -> None:
+    response = api.put(id_issue_date="2024-05-01", id_expiration_date="2023-05-01")
+    assert response.status_code == 400
+    assert "id_expiration_date" in response.json()["error"]
+
+
 def test_no_value_stands_in_the_tables_in_the_clear(api: Api) -> None:
     values = {"first_name": "Maximiliana", "last_name": "Quispelliyoc", "tax_id": "ZXCV-987654"}
     assert api.form(type="sender", photo_id_front=photo(), **values).status_code == 202
@@ -272,7 +286,9 @@ def test_a_put_costs_as_many_queries_however_many_fields(
     # Two of each are the test's own savepoint, and one is for the token.
     with django_assert_num_queries(5):  # the customer, its fields
         api.register(memo="7", type="sender", **body)
-    with django_assert_num_queries(11):  # to insert, lock, read 3 times, write twice, tell
+    with django_assert_num_queries(
+        10
+    ):  # to insert, lock, read twice, write twice, cases, who waits
         api.register(memo="7", type="sender", **dict.fromkeys(body, "identity"))
     with django_assert_num_queries(7):  # to insert, lock, read twice
         api.register(memo="7", type="sender", **dict.fromkeys(body, "identity"))
