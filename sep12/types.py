@@ -151,6 +151,8 @@ def _field_name(type_name: str, name: str) -> str:
     found = find_field(name)
     if found is None:
         raise _fault(type_name, f"{name!r} is no field that SEP-9 knows")
+    if not found.stored:
+        raise _fault(type_name, f"{name} may not be kept by anybody, so no one can have told it")
     return found.name
 
 

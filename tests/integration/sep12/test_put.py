@@ -288,9 +288,9 @@ def test_a_put_costs_as_many_queries_however_many_fields(
         api.register(memo="7", type="sender", **body)
     with django_assert_num_queries(
         10
-    ):  # to insert, lock, read twice, write twice, cases, who waits
+    ):  # insert, lock, read 2, write 2, cases, who waits
         api.register(memo="7", type="sender", **dict.fromkeys(body, "identity"))
-    with django_assert_num_queries(7):  # to insert, lock, read twice
+    with django_assert_num_queries(7):  # insert, lock, read 2
         api.register(memo="7", type="sender", **dict.fromkeys(body, "identity"))
 
 

@@ -85,6 +85,7 @@ def test_a_type_that_names_no_payments_is_for_all_of_persons() -> None:
     ("entry", "says"),
     [
         ({"required": ["shoe_size"]}, "'shoe_size'.*SEP-9"),
+        ({"optional": ["card.cvc"]}, "card.cvc may not be kept"),
         ({"require": ["first_name"]}, "'require'.*required"),
         ({"role": "sendr"}, 'role must be "sender" or "receiver".*sendr'),
         ({"role": ["sender"]}, "role must be"),
