@@ -1,4 +1,4 @@
-"""WSGI entry point: `gunicorn anchor.wsgi`."""
+"""WSGI entry point: `gunicorn anchor.wsgi`. It does not start where a system check fails."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from django.core.management import call_command
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "anchor.settings")
@@ -14,6 +15,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "anchor.settings")
 _CHARSET = re.compile(r";\s*charset\s*=\s*(\"[^\"]*\"|[^;]*)", re.IGNORECASE)
 
 _django = get_wsgi_application()
+call_command("check")  # Django itself runs the checks for commands of manage.py only
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

@@ -341,8 +341,10 @@ def find_configuration_problems(configuration: Mapping[str, Any]) -> Iterator[Pr
 
 
 def _tables(document: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
-    entries = document.get(name, [])
-    return [entry for entry in entries if isinstance(entry, dict)] if entries else []
+    entries = document.get(name)
+    if not isinstance(entries, list):
+        return []
+    return [entry for entry in entries if isinstance(entry, dict)]
 
 
 def _find_wrong_fields(
@@ -464,7 +466,8 @@ def _check_currency(
             f"{' and '.join(policies)} exclude one another.",
             "Keep the one that its issuer holds to.",
         )
-    if not policies and table.get("issuer") in document.get("ACCOUNTS", []):
+    ours = document.get("ACCOUNTS")
+    if not policies and isinstance(ours, list) and table.get("issuer") in ours:
         yield Problem(
             where,
             f"We issue it, and it has none of {', '.join(ISSUANCE_POLICIES)}.",

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import os
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -109,3 +112,19 @@ def test_the_commented_examples_of_the_shipped_configuration_are_right(settings:
     settings.ANCHOR |= tomllib.loads("\n".join(lines))
     assert told() == []
     assert {"principals", "validators", "general"} <= set(settings.ANCHOR)
+
+
+def test_the_web_server_itself_does_not_start_on_such_a_file(tmp_path: Path) -> None:
+    shipped = Path(real_settings.ANCHOR_CONFIG)
+    wrong = tmp_path / "anchor.toml"
+    wrong.write_text(shipped.read_text().replace("ORG_DBA", "ORG_DAB"))
+    web = subprocess.run(
+        [sys.executable, "-c", "import anchor.wsgi"],
+        cwd=Path(__file__).resolve().parents[3],
+        env={**os.environ, "ANCHOR_CONFIG": str(wrong)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert web.returncode != 0
+    assert "Did you mean ORG_DBA?" in web.stderr
