@@ -19,6 +19,7 @@ from callbacks.models import Callback
 from kernel.admin import age, at, label, link_to_list
 from payouts.models import Attempt, Payout
 from sep12.models import Case, Customer
+from sep12.screening.lists import find_problems
 from sep31.admin import MEANINGS, STATUS_KINDS
 from sep31.machine import OPEN, Status
 from sep31.messages import STATUS_MESSAGES
@@ -63,6 +64,8 @@ def fill_dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, A
         troubles += _inbox()
     if can("sep12.view_case"):
         troubles += _cases()
+    if can("sep12.view_sanctionslist"):
+        troubles += _sanctions_lists()
     if can("payouts.view_payout"):
         troubles += _payouts()
     if can("stellar.view_outgoingpayment"):
@@ -175,6 +178,17 @@ def _cases() -> Iterator[Trouble]:
         "The workers are behind or stopped, or no list is loaded: look at their logs.",
         _list_url("sep12.customer", screening__exact=Customer.Screening.DUE),
     )
+
+
+def _sanctions_lists() -> Iterator[Trouble]:
+    for problem in find_problems():
+        yield Trouble(
+            problem,
+            "Fetch the list's files and run `manage.py load_sanctions_list`.",
+            "stale",
+            "",
+            _list_url("sep12.sanctionslist"),
+        )
 
 
 def _payouts() -> Iterator[Trouble]:

@@ -142,14 +142,18 @@ class ScreeningHitAdmin(RecordAdmin):
 
 @admin.register(SanctionsList)
 class SanctionsListAdmin(RecordAdmin):
-    list_display = ("name", "version", "entries", "names", "short_digest", "loaded")
+    list_display = ("name", "version", "entries", "names", "files_of", "short_digest", "loaded")
     ordering = ("name",)
 
     @display(description="Names")
     def names(self, row: SanctionsList) -> str:
         return link_to_list("sep12.sanctionsname", "see them", list__id__exact=row.pk)
 
-    @display(description="File's SHA-256")
+    @display(description="Files of", ordering="as_of")
+    def files_of(self, row: SanctionsList) -> str:
+        return ago(row.as_of)
+
+    @display(description="SHA-256 of the files")
     def short_digest(self, row: SanctionsList) -> str:
         return shorten(row.digest)
 

@@ -185,7 +185,11 @@ def everything(anchor) -> Everything:
         sent_at=timezone.now(),
     )
     sanctions = SanctionsList.objects.create(
-        name="OFAC SDN", digest="b" * 64, version=1, entries=1, as_of=timezone.now()
+        name="OFAC SDN",
+        digest="b" * 64,
+        version=1,
+        entries=1,
+        as_of=timezone.now(),
     )
     SanctionsName.objects.create(list=sanctions, entry="4711", name="BANDA, Robert")
     UsedChallenge.objects.create(hash="a" * 64, expires_at=timezone.now())

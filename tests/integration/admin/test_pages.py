@@ -11,11 +11,20 @@ from django.test.utils import CaptureQueriesContext
 
 from kernel.admin import RecordAdmin
 from sep10.models import SendingAnchor, SendingAnchorAccount
+from sep12.models import Customer
 from sep31.models import Transaction
 from sep38.models import Rate
 from stellar.models import ReceivedPayment
-from tests.fixtures.transactions import RECEIVER, SENDER
-from tests.integration.admin.conftest import log_in, paid, refund_fails, stray_payment
+from tests.fixtures.transactions import RECEIVER, SENDER, register_customer
+from tests.integration.admin.conftest import (
+    add_document,
+    list_likeness,
+    log_in,
+    open_case,
+    paid,
+    refund_fails,
+    stray_payment,
+)
 from tests.integration.admin.pages import (
     all_actions,
     every_url,
@@ -101,9 +110,17 @@ def test_a_lists_queries_do_not_grow_with_its_rows(operator, anchor, everything)
 
     urls = [list_url(model) for model, _ in our_admins()]
     first = {url: count(url) for url in urls}
-    for _ in range(3):
+    for number in range(3):
+        held = paid(anchor)
         refund_fails(paid(anchor))
-        stray_payment(paid(anchor))
+        stray_payment(held)
+        # A customer of its own, for whom money waits.
+        pk = register_customer(anchor, str(90 + number), "sep31-receiver", **RECEIVER)
+        customer = Customer.objects.get(pk=pk)
+        Transaction.objects.filter(pk=held.pk).update(receiver=customer)
+        open_case(customer)
+        add_document(customer, "photo_id_front")
+        list_likeness(customer)
     assert {url: count(url) for url in urls} == first
     assert max(first.values()) <= 8
 
@@ -116,9 +133,16 @@ def test_the_pages_of_a_transaction_and_the_dashboard_cost_a_bounded_number_of_q
             assert operator.get(url).status_code == 200
         return len(queries)
 
-    urls = ["/admin/", page_url(everything.held)]
+    urls = [
+        *("/admin/", page_url(everything.held)),
+        *(page_url(everything.customer), page_url(everything.case)),
+    ]
     first = {url: count(url) for url in urls}
-    for _ in range(3):
+    for number in range(3):
+        add_document(everything.customer, f"photo_id_{number}")
+        list_likeness(everything.customer, f"Somebody {number}")
+        open_case(everything.customer, type=f"type-{number}")
+        everything.customer.decisions.create(type=f"type-{number}", status="REJECTED")
         stray_payment(everything.held, memo=everything.held.memo)
         refund_fails(paid(anchor))
     assert {url: count(url) for url in urls} == first
