@@ -39,7 +39,7 @@ class NameIndex:
     of them would find (tests/unit/sep12/test_screening_index.py).
 
     Two ways lead to a name: a word that is like one of its words, and the whole name written as
-    one word. For the second the first letters must be equal, which spares most of the search.
+    one word.
     """
 
     def __init__(self, names: Iterable[tuple[int, str, str]]) -> None:
@@ -50,7 +50,7 @@ class NameIndex:
         self._weights = array("H")
         self._has_initial = bytearray()
         postings: defaultdict[str, array[int]] = defaultdict(lambda: array("I"))
-        by_letter: defaultdict[str, tuple[list[str], array[int]]] = defaultdict(
+        by_ends: defaultdict[str, tuple[list[str], array[int]]] = defaultdict(
             lambda: ([], array("I"))
         )
         for pk, kind, text in names:
@@ -65,12 +65,17 @@ class NameIndex:
             self._has_initial.append(any(len(word) == 1 for word in name.words))
             for word in set(name.words):
                 postings[word].append(position)
-            texts, positions = by_letter[joined[0]]
+            texts, positions = by_ends[_ends(joined)]
             texts.append(joined)
             positions.append(position)
         self._postings = dict(postings)
-        self._words = [word for word in self._postings if len(word) > 1]
-        self._by_letter = dict(by_letter)
+        self._by_first: defaultdict[str, list[str]] = defaultdict(list)
+        self._by_last: defaultdict[str, list[str]] = defaultdict(list)
+        for word in self._postings:
+            if len(word) > 1:
+                self._by_first[word[0]].append(word)
+                self._by_last[word[-1]].append(word)
+        self._by_ends = dict(by_ends)
         self._remembered: dict[str, list[tuple[str, float]]] = {}
 
     def __len__(self) -> int:
@@ -101,7 +106,7 @@ class NameIndex:
                     reached[position] += gain
         if any(len(word) == 1 for word in name.words):
             return set(reached)
-        share = cutoff / 100
+        share = cutoff / 100 - 1e-9  # sums of fractions are a little off
         return {
             position
             for position, gain in reached.items()
@@ -116,16 +121,18 @@ class NameIndex:
             return [(word, 1.0)] if word in self._postings else []
         remembered = self._remembered.get(word)
         if remembered is None:
-            remembered = [
-                (other, likeness)
-                for other, likeness, _ in process.extract(
+            alike = [
+                found
+                for words in (self._by_first.get(word[0]), self._by_last.get(word[-1]))
+                for found in process.extract(
                     word,
-                    self._words,
+                    words or [],
                     scorer=Indel.normalized_similarity,
                     score_cutoff=MIN_WORD_LIKENESS,
                     limit=None,
                 )
             ]
+            remembered = list({other: likeness for other, likeness, _ in alike}.items())
             if len(self._remembered) >= MAX_REMEMBERED:
                 self._remembered.clear()
             self._remembered[word] = remembered
@@ -134,7 +141,7 @@ class NameIndex:
     def _by_joined(self, name: ComparedName, cutoff: float) -> set[int]:
         found = set()
         for joined in name.joined:
-            texts, positions = self._by_letter.get(joined[:1], ([], array("I")))
+            texts, positions = self._by_ends.get(_ends(joined), ([], array("I")))
             alike = process.extract(
                 joined,
                 texts,
@@ -144,3 +151,7 @@ class NameIndex:
             )
             found |= {positions[at] for _, _, at in alike}
         return found
+
+
+def _ends(word: str) -> str:
+    return word[:1] + word[-1:]

@@ -136,11 +136,14 @@ def weigh(word: str) -> int:
 
 
 def word_likeness(one: str, other: str) -> float:
-    """0 to 1; 0 for what are different words."""
+    """0 to 1; 0 for what are different words. A word that was written wrongly has its first or its
+    last letter right."""
     if one == other:
         return 1.0
     if len(one) == 1 or len(other) == 1:
         return INITIAL_LIKENESS if one[0] == other[0] else 0.0
+    if one[0] != other[0] and one[-1] != other[-1]:
+        return 0.0
     return Indel.normalized_similarity(one, other, score_cutoff=MIN_WORD_LIKENESS)
 
 
@@ -207,7 +210,11 @@ def _words_score(one: ComparedName, other: ComparedName) -> float:
             wanted.remove(i)
             left_over.remove(j)
             matched += likeness * weigh(short.words[i])
-            longest = max(longest, len(short.words[i]))
+            letters = min(len(short.words[i]), len(long.words[j]))
+            if letters > 1 or likeness == 1:  # initials alone tell nothing
+                longest = max(longest, letters)
+    if not longest:
+        return 0.0
     rest = sum(weigh(long.words[j]) for j in left_over)
     score = 100 * matched / short.weight * (1 - LEFT_OVER_COSTS * rest / long.weight)
     in_common = len(short.words) - len(wanted) + len(one.particles & other.particles)
@@ -218,6 +225,9 @@ def _words_score(one: ComparedName, other: ComparedName) -> float:
 
 
 def joined_score(one: str, other: str) -> float:
-    """How alike two names are when the spaces between their words say nothing."""
+    """How alike two names are when the spaces between their words say nothing. They must begin
+    and end alike."""
+    if one[0] != other[0] or one[-1] != other[-1]:
+        return 0.0
     likeness = 100 * Indel.normalized_similarity(one, other)
     return max(100 - JOINED_WEIGHT * (100 - likeness), 0.0)
