@@ -1,6 +1,8 @@
 """Runs pytest beside an embedded PostgreSQL and Redis: what `bin/test` does after set-up.
 
-Their data stays under STATE_DIR/test, so that the next run starts at once.
+Their data stays under STATE_DIR/test, so that the next run starts at once. All tests run in two
+parts: those that keep to one process, several at a time, each with a database of its own; then
+those that start a whole service, one by one, which have the machine for themselves.
 """
 
 from __future__ import annotations
@@ -9,10 +11,13 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from localnet.ports import PortBusy
 from localnet.service import BACKING, ROOT, CannotRun, RunningService
+
+WITH_SERVICES = ("localnet", "faults", "acceptance")
 
 # As a fresh production machine has them, whatever the demo uses.
 _SETTINGS = {
@@ -31,16 +36,34 @@ def main() -> int:
         with RunningService(
             state_dir, processes=BACKING, durable=False, settings=_SETTINGS
         ) as service:
-            command = [sys.executable, "-m", "pytest", *sys.argv[1:]]
-            with subprocess.Popen(command, cwd=ROOT, env=service.env) as pytest:
-                try:
-                    return pytest.wait()
-                except KeyboardInterrupt:
-                    pytest.send_signal(signal.SIGINT)
-                    return pytest.wait(timeout=30)
+            results = [_run_pytest(args, service.env) for args in _parts(sys.argv[1:])]
+            return next((result for result in results if result), 0)
+    except KeyboardInterrupt:
+        return 130
     except (CannotRun, PortBusy) as error:
         print(f"bin/test: {error}", file=sys.stderr)
         return 1
+
+
+def _parts(args: list[str]) -> list[list[str]]:
+    """The arguments of each run of pytest. Whoever asks for certain tests gets one run."""
+    if args:
+        return [args]
+    apart = [f"--ignore=tests/{name}" for name in WITH_SERVICES]
+    return [
+        ["-n", str(os.cpu_count() or 1), "--dist", "loadfile", *apart],
+        [f"tests/{name}" for name in WITH_SERVICES],
+    ]
+
+
+def _run_pytest(args: list[str], env: Mapping[str, str]) -> int:
+    with subprocess.Popen([sys.executable, "-m", "pytest", *args], cwd=ROOT, env=env) as pytest:
+        try:
+            return pytest.wait()
+        except KeyboardInterrupt:
+            pytest.send_signal(signal.SIGINT)
+            pytest.wait(timeout=30)
+            raise
 
 
 if __name__ == "__main__":
