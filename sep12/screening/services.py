@@ -242,13 +242,19 @@ def _record(
 def _new_hits(
     customer: Customer, hits: Iterable[ScreeningHit], found: Iterable[_Found]
 ) -> list[ScreeningHit]:
-    known = {(hit.list, hit.entry, hit.listed_name, hit.name_digest) for hit in hits}
+    """Those that nobody was asked about yet."""
+    known = {(hit.list, hit.entry, hit.listed_name, hit.name_digest): hit for hit in hits}
     new = []
     for one in found:
         names = (one.listed.list.name, one.listed.entry, one.listed.name)
-        if any((*names, digest) in known for digest in one.digests):
+        newest = one.digests[0]
+        asked = [known[*names, digest] for digest in one.digests if (*names, digest) in known]
+        if asked:
+            if asked[0].name_digest != newest:
+                # Under the newest key, so that the older ones can go.
+                asked[0].name_digest = newest
+                asked[0].save(update_fields=["name_digest"])
             continue
-        known.add((*names, one.digests[0]))
         new.append(
             ScreeningHit(
                 customer=customer,
@@ -257,9 +263,10 @@ def _new_hits(
                 listed_name=names[2],
                 listed_details=one.details,
                 score=Decimal(f"{one.score:.2f}"),
-                name_digest=one.digests[0],
+                name_digest=newest,
             )
         )
+        known[*names, newest] = new[-1]
     return new
 
 
