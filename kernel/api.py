@@ -23,7 +23,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from kernel.errors import ApiError, BadRequest, TooLarge, Unavailable
+from kernel.errors import ApiError, BadRequest, TooLarge, TooManyRequests, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -147,6 +147,8 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
 
 
 def _headers(error: ApiError) -> dict[str, str]:
+    if isinstance(error, TooManyRequests):
+        return {"Retry-After": str(error.retry_after)}
     if error.status == 503:
         return {"Retry-After": "5"}
     return {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}

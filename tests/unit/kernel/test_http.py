@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import socket
 import ssl
@@ -411,6 +412,41 @@ def test_a_server_that_drips_is_hung_up_on_at_the_deadline(
     with pytest.raises(OutboundFailed):
         safe_get(f"{scheme}://wallet.example:{server.port}/", timeout=0.5)
     assert time.monotonic() - began < 5  # not for ever; the drip itself has no end
+
+
+def test_a_tls_handshake_that_drips_is_hung_up_on_at_the_deadline(insecure: None) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip_handshake() -> None:
+            sock, _ = server.accept()
+            with sock, contextlib.suppress(OSError):
+                sock.sendall(b"\x16\x03\x03\x40\x00")  # a record of 16 KB is to come
+                while True:
+                    sock.sendall(b"\x00")
+                    time.sleep(0.02)
+
+        threading.Thread(target=drip_handshake, daemon=True).start()
+        began = time.monotonic()
+        with pytest.raises(OutboundFailed):
+            safe_get(f"https://127.0.0.1:{server.getsockname()[1]}/", timeout=0.5)
+        assert time.monotonic() - began < 5  # not for ever; the drip itself has no end
+
+
+def test_all_addresses_of_a_host_share_one_deadline(
+    insecure: None, look_ups: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_ups["wallet.example"] = [f"127.0.0.{number}" for number in range(2, 12)]
+    tried = []
+
+    def never_answer(address: tuple[str, int], timeout: float) -> None:
+        tried.append(address)
+        time.sleep(timeout)
+        raise TimeoutError
+
+    monkeypatch.setattr(socket, "create_connection", never_answer)
+    with pytest.raises(OutboundFailed):
+        safe_get("http://wallet.example/", timeout=0.1)
+    assert len(tried) == 1
 
 
 def test_a_server_that_says_nothing_is_hung_up_on(insecure: None) -> None:

@@ -1,0 +1,31 @@
+"""The backend that `DATABASES` names."""
+
+from __future__ import annotations
+
+import select
+
+import psycopg2
+from django.db.backends.postgresql import base
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    """Asks the socket, before it asks PostgreSQL, whether a kept connection is still good.
+
+    PostgreSQL says nothing by itself between two statements of ours. When it ends a session, or
+    ends itself, its last words or the end of the stream lie in the socket; so a silent socket is
+    all that Django's `SELECT 1` would tell, at no cost to each request. A machine that vanished
+    without a word is silent too, and `SELECT 1` would wait for it just as the request would.
+    """
+
+    def is_usable(self) -> bool:
+        if not self.errors_occurred and self.connection is not None and self._is_silent():
+            return True
+        return super().is_usable()
+
+    def _is_silent(self) -> bool:
+        try:
+            poll = select.poll()
+            poll.register(self.connection.fileno(), select.POLLIN)
+            return not poll.poll(0)
+        except (psycopg2.Error, OSError, ValueError):
+            return False
