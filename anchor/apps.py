@@ -6,4 +6,10 @@ class AnchorConfig(AppConfig):
 
     def ready(self) -> None:
         # They register checks and listeners.
-        from anchor import checks, kyc_checks, screening_checks, wiring  # noqa: F401
+        from anchor import (  # noqa: F401
+            authentication_checks,
+            checks,
+            kyc_checks,
+            screening_checks,
+            wiring,
+        )

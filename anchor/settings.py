@@ -62,6 +62,8 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django.contrib.postgres",
     "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "anchor",
     "sep1",
     "sep10",
@@ -129,13 +131,17 @@ SECURE_REDIRECT_EXEMPT = [r"^health/"]
 SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=31536000 if IS_HTTPS else 0)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = IS_HTTPS
 SECURE_HSTS_PRELOAD = IS_HTTPS
-if env.bool("BEHIND_TLS_PROXY", default=False):
+BEHIND_TLS_PROXY = env.bool("BEHIND_TLS_PROXY", default=False)
+if BEHIND_TLS_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+# How many proxies of ours append to X-Forwarded-For. A client could write the rest itself.
+TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=int(BEHIND_TLS_PROXY))
 
 # -- PostgreSQL and Redis ---------------------------------------------------------------------
 DATABASES = {
     "default": {
-        **env.db("DATABASE_URL"),
+        **env.db("DATABASE_URL", engine="kernel.postgresql"),
         "CONN_MAX_AGE": env.int("DB_CONN_MAX_AGE", default=60),
         "CONN_HEALTH_CHECKS": True,
     }
@@ -210,6 +216,11 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": [],
     "UNAUTHENTICATED_USER": None,
     "UNAUTHENTICATED_TOKEN": None,
+    "DEFAULT_SCHEMA_CLASS": "anchor.openapi.OperationSchema",
+}
+SPECTACULAR_SETTINGS = {
+    "DEFAULT_GENERATOR_CLASS": "anchor.openapi.Generator",
+    "ENABLE_DJANGO_DEPLOY_CHECK": False,  # bin/check asks for more
 }
 
 # -- Stellar ----------------------------------------------------------------------------------
@@ -232,6 +243,13 @@ OUTGOING_VALID_SECONDS = env.int("OUTGOING_VALID_SECONDS", default=120)
 JWT_KEYS = env.list("JWT_KEYS")
 JWT_SECONDS = env.int("JWT_SECONDS", default=3600)
 CHALLENGE_SECONDS = env.int("CHALLENGE_SECONDS", default=900)
+# Whether a request for a challenge must bring SEP-10's Authorization header: optional, required.
+CHALLENGE_AUTHORIZATION = env.str("CHALLENGE_AUTHORIZATION", default="optional")
+# The account's threshold that signatures of a challenge must meet: low, medium, high.
+AUTH_THRESHOLD = env.str("AUTH_THRESHOLD", default="medium")
+# Requests to /auth a minute, from one address and for one account; 0: no limit.
+AUTH_ADDRESS_LIMIT = env.int("AUTH_ADDRESS_LIMIT", default=300)
+AUTH_ACCOUNT_LIMIT = env.int("AUTH_ACCOUNT_LIMIT", default=600)
 # Opens the door to sending anchors that are not on the list; refused on the public network.
 ALLOW_UNKNOWN_SENDING_ANCHORS = env.bool("ALLOW_UNKNOWN_SENDING_ANCHORS", default=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django import forms
@@ -14,9 +15,11 @@ from unfold.admin import TabularInline
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from kernel.admin import RecordAdmin, ago
+from kernel.admin import ConfirmedAction, Done, RecordAdmin, ago, at
 from kernel.assets import parse_asset_name
+from sep10.challenge import is_domain
 from sep10.models import SendingAnchor, SendingAnchorAccount, UsedChallenge
+from sep10.services import revoke_tokens
 
 
 class AccountForm(forms.ModelForm):
@@ -45,6 +48,14 @@ class SendingAnchorForm(forms.ModelForm):
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
         help_text="Hosts that callback URLs may name, one a line. Empty: any public host.",
     )
+    client_domains = SimpleArrayField(
+        forms.CharField(max_length=64),
+        required=False,
+        delimiter="\n",
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+        help_text="Domains that must vouch for it when it authenticates (SEP-10's client_domain), "
+        "one a line: it must name one of them. Empty: it may name any, or none.",
+    )
     allowed_assets = SimpleArrayField(
         forms.CharField(max_length=80),
         required=False,
@@ -61,6 +72,13 @@ class SendingAnchorForm(forms.ModelForm):
                 raise forms.ValidationError(f"{host} must be a host alone, like pay.example.com.")
         return [host for host in hosts if host]
 
+    def clean_client_domains(self) -> list[str]:
+        names = [name.strip().lower() for name in self.cleaned_data["client_domains"]]
+        for name in names:
+            if name and not is_domain(name):
+                raise forms.ValidationError(f"{name} must be a domain alone, like wallet.com.")
+        return [name for name in names if name]
+
     def clean_allowed_assets(self) -> list[str]:
         names = [name.strip() for name in self.cleaned_data["allowed_assets"] if name.strip()]
         for name in names:
@@ -71,12 +89,37 @@ class SendingAnchorForm(forms.ModelForm):
         return names
 
 
+class RevokeTokens(ConfirmedAction):
+    name = "revoke_tokens"
+    label = "Revoke all tokens"
+    permission = "sep10.revoke_sendinganchor"
+    icon = "key_off"
+    is_dangerous = True
+
+    def explain(self, row: SendingAnchor) -> list[tuple[str, Any]]:
+        return [
+            ("Sending anchor", row.name),
+            ("Accounts", row.accounts.count()),
+            ("Last revoked", at(row.tokens_valid_from)),
+            (
+                "What happens",
+                "Every token that it has stops working at once. It may authenticate again: to "
+                "keep it out, switch Enabled off, or remove the account whose key was lost.",
+            ),
+        ]
+
+    def perform(self, request: HttpRequest, row: SendingAnchor, data: Mapping[str, Any]) -> Done:
+        revoke_tokens(row.pk)
+        return Done("All its tokens were revoked.")
+
+
 @admin.register(SendingAnchor)
 class SendingAnchorAdmin(RecordAdmin):
     """The one record here that staff may edit. Never deleted: what it sent points at it."""
 
     form = SendingAnchorForm
     inlines = (AccountInline,)
+    confirmed_actions = (RevokeTokens(),)
     list_display = ("name", "is_enabled", "max_transaction_amount", "max_daily_amount", "added")
     list_filter = ("enabled",)
     ordering = ("name",)
@@ -102,6 +145,7 @@ class SendingAnchorAdmin(RecordAdmin):
                 "Limits",
                 {
                     "fields": [
+                        "client_domains",
                         "allowed_callback_hosts",
                         "allowed_assets",
                         "max_transaction_amount",

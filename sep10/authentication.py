@@ -63,6 +63,8 @@ def find_caller(token: str) -> Caller:
     )
     if row is None or not row.sending_anchor.enabled:
         raise InvalidToken("This account may not use this service")
+    if not row.sending_anchor.allows_client_domain(claims.client_domain):
+        raise InvalidToken("This sending anchor must authenticate with its client_domain")
     valid_from = row.sending_anchor.tokens_valid_from
     # iat has whole seconds: within the second of the revocation a new token is refused as well.
     if valid_from is not None and claims.issued_at < valid_from.timestamp():

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
+
 from django.contrib.postgres.fields import ArrayField
-from django.db import models
+from django.db import connections, models
 
 
 class SendingAnchorQuerySet(models.QuerySet["SendingAnchor"]):
@@ -31,6 +34,13 @@ class SendingAnchor(models.Model):
         blank=True,
         help_text="Assets it may send, as stellar:CODE:ISSUER. Empty: all that we receive.",
     )
+    client_domains = ArrayField(
+        models.CharField(max_length=64),
+        default=list,
+        blank=True,
+        help_text="Domains that must vouch for it when it authenticates (SEP-10's "
+        "client_domain): it must name one of them. Empty: it may name any, or none.",
+    )
     max_transaction_amount = models.DecimalField(
         max_digits=19, decimal_places=7, null=True, blank=True
     )
@@ -43,8 +53,15 @@ class SendingAnchor(models.Model):
 
     objects = SendingAnchorQuerySet.as_manager()
 
+    class Meta:
+        permissions = [("revoke_sendinganchor", "Can revoke all tokens of a sending anchor")]
+
     def __str__(self) -> str:
         return self.name
+
+    def allows_client_domain(self, name: str | None) -> bool:
+        """Whether it may authenticate with `name` as its client domain; None is none."""
+        return not self.client_domains or name in self.client_domains
 
 
 class SendingAnchorAccount(models.Model):
@@ -59,11 +76,63 @@ class SendingAnchorAccount(models.Model):
         return self.account
 
 
+@dataclass(frozen=True)
+class Redemption:
+    """What came of a challenge, and of its sending anchor's admission."""
+
+    enabled: bool
+    allows_client_domain: bool
+    is_first: bool
+
+
+class UsedChallengeQuerySet(models.QuerySet["UsedChallenge"]):
+    # One statement, so that nothing is used up for whoever may not have a token, and nobody gets
+    # in between; the primary key is the referee between requests that bring the same challenge.
+    _USE_UP = """
+        WITH caller AS (
+            SELECT anchor.enabled,
+                   cardinality(anchor.client_domains) = 0
+                   OR coalesce(%(client_domain)s = ANY (anchor.client_domains), false)
+                   AS allows_client_domain
+            FROM sep10_sendinganchoraccount account
+            JOIN sep10_sendinganchor anchor ON anchor.id = account.sending_anchor_id
+            WHERE account.account = %(account)s
+        ), used AS (
+            INSERT INTO sep10_usedchallenge (hash, expires_at)
+            SELECT %(hash)s, %(expires_at)s FROM caller WHERE enabled AND allows_client_domain
+            ON CONFLICT DO NOTHING RETURNING hash
+        )
+        SELECT enabled, allows_client_domain, EXISTS (SELECT FROM used) FROM caller
+    """
+
+    def use_up(
+        self, *, hash: str, expires_at: datetime, account: str, client_domain: str | None
+    ) -> Redemption | None:
+        """Use a challenge up if the sending anchor of `account` (G...) may have a token for it.
+
+        None if no sending anchor has that account. `is_first`: it was not used before, and is now.
+        """
+        with connections[self.db].cursor() as cursor:
+            cursor.execute(
+                self._USE_UP,
+                {
+                    "hash": hash,
+                    "expires_at": expires_at,
+                    "account": account,
+                    "client_domain": client_domain,
+                },
+            )
+            row = cursor.fetchone()
+        return Redemption(*row) if row else None
+
+
 class UsedChallenge(models.Model):
     """A challenge that bought its one token. Kept until the challenge would have expired anyway."""
 
     hash = models.CharField(max_length=64, primary_key=True)
     expires_at = models.DateTimeField(db_index=True)
+
+    objects = UsedChallengeQuerySet.as_manager()
 
     def __str__(self) -> str:
         return self.hash

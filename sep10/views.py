@@ -11,9 +11,11 @@ from rest_framework.response import Response
 
 from kernel.api import ApiView, ExactJSONParser, require_text
 from kernel.errors import ApiError, Unauthenticated
+from kernel.throttling import client_address
 from sep10 import services
 from sep10.authentication import BearerAuthentication
-from sep10.challenge import MAX_CHALLENGE_LENGTH
+from sep10.authorization import read_authorization
+from sep10.signed_challenge import MAX_CHALLENGE_LENGTH
 
 # Neither a challenge nor a token is anyone else's to keep.
 _NO_STORE = {"Cache-Control": "no-store"}
@@ -26,6 +28,10 @@ class AuthView(ApiView):
 
     def get(self, request: Request) -> Response:
         """SEP-10, "Challenge"."""
+        authorization = read_authorization(
+            request.headers.get("Authorization"),
+            required=settings.CHALLENGE_AUTHORIZATION == "required",
+        )
         query = request.query_params.dict()
         account = require_text(query, "account")
         assert account is not None
@@ -34,6 +40,8 @@ class AuthView(ApiView):
             memo=require_text(query, "memo", required=False),
             home_domain=require_text(query, "home_domain", required=False),
             client_domain=require_text(query, "client_domain", required=False),
+            authorization=authorization,
+            address=client_address(request),
         )
         body = {"transaction": challenge, "network_passphrase": settings.NETWORK_PASSPHRASE}
         return Response(body, headers=_NO_STORE)
@@ -44,7 +52,8 @@ class AuthView(ApiView):
         data = cast(dict[str, Any], request.data)
         xdr = require_text(data, "transaction", max_length=MAX_CHALLENGE_LENGTH)
         assert xdr is not None
-        return Response({"token": services.redeem_challenge(xdr)}, headers=_NO_STORE)
+        token = services.redeem_challenge(xdr, address=client_address(request))
+        return Response({"token": token}, headers=_NO_STORE)
 
 
 class AuthenticatedView(ApiView):

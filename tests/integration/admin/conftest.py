@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from callbacks.models import Callback
 from payouts.models import Attempt, Payout
-from sep10.models import UsedChallenge
+from sep10.models import SendingAnchor, UsedChallenge
 from sep12.models import (
     Case,
     Customer,
@@ -73,6 +73,7 @@ class Everything(NamedTuple):
     unread: UnreadRecord
     case: Case  # the customer's, for review
     hit: ScreeningHit
+    partner: SendingAnchor
 
 
 def paid(anchor: RegisteredAnchor, **changes: object) -> Transaction:
@@ -195,6 +196,7 @@ def everything(anchor) -> Everything:
     UsedChallenge.objects.create(hash="a" * 64, expires_at=timezone.now())
     move_ledger_clock(timezone.now())
     return Everything(
+        partner=anchor.sending_anchor,
         stuck=stuck,
         held=held,
         inbox=stray_payment(held),

@@ -112,6 +112,23 @@ def test_a_state_that_changed_between_look_and_post_is_shown_again(everything, o
     assert not LogEntry.objects.exists()
 
 
+# -- Sending anchors --------------------------------------------------------------------------
+def test_all_tokens_of_a_sending_anchor_are_revoked_at_once(everything, operator, anchor):
+    headers = anchor.headers()
+    other = make_sending_anchor("Other").headers()
+    url = "/sep12/customer"
+    assert Client().get(url, headers=headers).status_code == 200
+    page = words(operator.get(action_url(everything.partner, "revoke_tokens")))
+    assert "NairaPay" in page
+    assert "All its tokens were revoked." in words(
+        press(operator, everything.partner, "revoke_tokens")
+    )
+    assert Client().get(url, headers=headers).status_code == 401
+    assert Client().get(url, headers=other).status_code == 200
+    [entry] = LogEntry.objects.all()
+    assert "All its tokens were revoked." in entry.change_message
+
+
 # -- The inbox --------------------------------------------------------------------------------
 def test_what_is_in_the_inbox_is_sent_back(everything, operator):
     press(operator, everything.inbox, "refund")

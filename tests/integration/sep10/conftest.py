@@ -10,7 +10,7 @@ from django.conf import settings as django_settings
 from django.test import Client
 from stellar_sdk import Keypair, TransactionEnvelope
 
-from sep10.challenge import AccountSigners
+from sep10.signed_challenge import AccountSigners
 from tests.fixtures.callers import RegisteredAnchor, make_sending_anchor
 
 Signers = dict[str, AccountSigners]

@@ -13,7 +13,7 @@ import pytest
 from stellar_sdk import Keypair
 
 from kernel.errors import Unavailable
-from sep10.challenge import AccountSigners
+from sep10.signed_challenge import AccountSigners
 from sep10.signers import load_signers
 
 ACCOUNT = Keypair.random().public_key
