@@ -14,7 +14,9 @@ from decimal import Decimal
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+import jwt
 import requests
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from stellar_sdk import Asset, HashMemo, IdMemo, Keypair, Memo, Server, TextMemo, TransactionBuilder
 from stellar_sdk.exceptions import BaseRequestError
 from stellar_sdk.exceptions import ConnectionError as HorizonUnreachable
@@ -79,11 +81,10 @@ class SendingAnchor:
         """Get a token for our account (SEP-10)."""
         endpoint = self.toml["WEB_AUTH_ENDPOINT"]
         passphrase = self.toml["NETWORK_PASSPHRASE"]
-        answer = self._call(
-            "GET",
-            endpoint,
-            params={"account": self.keypair.public_key, "home_domain": self.home_domain},
-        )
+        parameters = {"account": self.keypair.public_key, "home_domain": self.home_domain}
+        # Not the token of an earlier session, which is of no use here.
+        proof = make_authorization(self.keypair, endpoint, parameters)
+        answer = self._call("GET", endpoint, params=parameters, bearer=proof)
         challenge = read_challenge_transaction(
             answer["transaction"],
             server_account_id=self.toml["SIGNING_KEY"],
@@ -219,10 +220,11 @@ class SendingAnchor:
     def _payments(self) -> str:
         return str(self.toml["DIRECT_PAYMENT_SERVER"])
 
-    def _call(self, method: str, url: str, **arguments: Any) -> dict[str, Any]:
+    def _call(self, method: str, url: str, *, bearer: str = "", **arguments: Any) -> dict[str, Any]:
         """Call the anchor; its JSON, `{}` for 204. Raises `Unexpected`; `AnswerLost` for a POST,
         since all else may simply be sent again."""
-        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        token = bearer or self._token
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
         deadline = time.monotonic() + self._patience
         while True:
             try:
@@ -251,6 +253,15 @@ class SendingAnchor:
             return {}
         document: dict[str, Any] = response.json()
         return document
+
+
+def make_authorization(keypair: Keypair, endpoint: str, parameters: dict[str, str]) -> str:
+    """The JWT with which a request for a challenge shows that it is ours (SEP-10, "Challenge",
+    Request Header)."""
+    now = int(time.time())
+    claims = {"iat": now, "exp": now + 300, "web_auth_endpoint": endpoint, **parameters}
+    key = Ed25519PrivateKey.from_private_bytes(keypair.raw_secret_key())
+    return jwt.encode(claims, key, algorithm="EdDSA")
 
 
 def _was_never_sent(error: requests.RequestException) -> bool:
