@@ -5,13 +5,12 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import pytest
-from django.test import Client
-from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 
 from kernel.errors import NotFound
 from sep10.authentication import Caller
 from sep12.types import customer_types
 from tests.fixtures.callers import RegisteredAnchor, make_sending_anchor
+from tests.fixtures.kyc import Api as Api
 
 TYPES = {
     "sender": {
@@ -58,45 +57,6 @@ def own_configuration(settings: Any) -> Iterator[None]:
     Transactions.customers.clear()
     yield
     customer_types.cache_clear()
-
-
-class Api:
-    """One bearer of a token, calling SEP-12 in JSON."""
-
-    def __init__(self, headers: dict[str, str]) -> None:
-        self.headers = headers
-        self.client = Client()
-
-    def get(self, **query: Any) -> Any:
-        return self.client.get("/sep12/customer", query, headers=self.headers)
-
-    def put(self, path: str = "", **body: Any) -> Any:
-        return self.client.put(
-            f"/sep12/customer{path}", body, "application/json", headers=self.headers
-        )
-
-    def delete(self, account: str, **body: Any) -> Any:
-        return self.client.delete(
-            f"/sep12/customer/{account}", body, "application/json", headers=self.headers
-        )
-
-    def form(self, path: str = "", **parts: Any) -> Any:
-        """PUT as multipart/form-data; a `SimpleUploadedFile` goes as a file."""
-        return self.client.put(
-            f"/sep12/customer{path}",
-            encode_multipart(BOUNDARY, parts),
-            MULTIPART_CONTENT,
-            headers=self.headers,
-        )
-
-    def register(self, **body: Any) -> str:
-        """PUT what must succeed; the customer's id."""
-        response = self.put(**body)
-        assert response.status_code == 202, response.content
-        return str(response.json()["id"])
-
-    def status(self, **query: Any) -> str:
-        return str(self.get(**query).json()["status"])
 
 
 @pytest.fixture
