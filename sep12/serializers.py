@@ -13,7 +13,15 @@ from kernel.errors import BadRequest
 from sep12 import sep9
 from sep12.content import CleanFile, check_content
 from sep12.sep9 import Kind, Sep9Field
-from sep12.status import NEEDS_INFO, Assessment, FieldState, needed_fields
+from sep12.status import (
+    ACCEPTED,
+    NEEDS_INFO,
+    PROCESSING,
+    REJECTED,
+    Assessment,
+    FieldState,
+    needed_fields,
+)
 from sep12.together import check_together
 from sep12.types import CustomerType, allowed_choices
 
@@ -141,8 +149,7 @@ def write_customer(
         }
     provided = {
         name: _describe(name, customer_type, optional=name not in customer_type.required)
-        | {"status": state.status}
-        | ({"error": state.error} if state.error else {})
+        | _describe_state(state, assessment)
         for name, state in sorted(fields.items())
         if state.provided
     }
@@ -160,3 +167,16 @@ def _describe(name: str, customer_type: CustomerType, *, optional: bool) -> dict
     if optional:
         described["optional"] = True
     return described
+
+
+def _describe_state(state: FieldState, assessment: Assessment) -> dict[str, str]:
+    """SEP-12, "Provided Field Statuses": "When all required fields are accepted, the Customer
+    Status should also be accepted". So while we check a customer we check its fields, and of whom
+    we refuse we don't say which would have done.
+    """
+    described = {"status": state.status}
+    if state.status == ACCEPTED and assessment.status == PROCESSING:
+        described["status"] = PROCESSING
+    elif state.status == ACCEPTED and assessment.status == REJECTED:
+        del described["status"]
+    return described | ({"error": state.error} if state.error else {})

@@ -88,6 +88,21 @@ def test_while_kyc_is_at_work_a_customer_is_processing(api: Api) -> None:
     assert (body["status"], body["message"]) == ("PROCESSING", "A person looks at it")
 
 
+def test_fields_are_accepted_only_where_the_customer_is_not_in_doubt(api: Api) -> None:
+    """SEP-12, "Provided Field Statuses": all fields accepted would be a customer accepted."""
+    customer_id = api.register(type="sender", first_name="María", last_name="Quispe")
+
+    def statuses() -> set[str | None]:
+        provided = api.get(id=customer_id, type="sender").json()["provided_fields"]
+        return {field.get("status") for field in provided.values()}
+
+    assert statuses() == {"ACCEPTED"}
+    decide(customer_id, "sender", "PROCESSING")
+    assert statuses() == {"PROCESSING"}
+    decide(customer_id, "sender", "REJECTED", "On a list")
+    assert statuses() == {None}
+
+
 def test_a_rejection_stands_whatever_is_sent_and_says_why(api: Api) -> None:
     customer_id = api.register(type="sender", **NAMES)
     decide(customer_id, "sender", "REJECTED", "On a sanctions list")
