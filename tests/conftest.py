@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,15 @@ from hypothesis import settings as hypothesis_settings
 # A busy machine is not a defect: examples are limited by their number, never by their time.
 hypothesis_settings.register_profile("landfall", deadline=None)
 hypothesis_settings.load_profile("landfall")
+
+
+_RANDOM = re.compile(r"[A-Za-z2-7]{40,}|[0-9a-f]{8}-[0-9a-f]{4}-")
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Keys and ids that are made up anew in each process can't name a test: the processes that
+    share the tests among them (bin/test) must know each by one name."""
+    return argname if isinstance(val, str) and _RANDOM.search(val) else None
 
 
 @pytest.fixture(autouse=True)

@@ -87,7 +87,7 @@ def test_an_account_that_horizon_does_not_know_does_not_exist(horizon: Horizon) 
         (200, ""), (200, "<html>"), (200, "[]"), (200, "{}"), (200, "null"),
         (200, account([{"key": OTHER}])), (200, '{"x": "' + "a" * 2_000_000 + '"}'),
     ],
-    ids=lambda value: str(value)[:20],
+    ids=lambda value: str(value)[:6],
 )  # fmt: skip
 def test_any_other_answer_is_no_answer(horizon: Horizon, status: int, body: str) -> None:
     horizon(status, body)
