@@ -148,12 +148,23 @@ def redirect_callbacks(*, stream: str, url: str) -> int:
     """Send what is still pending in `stream` to a new `url`; how many there were.
 
     SEP-31, PUT Transaction Callback: "only make callback requests to the most recently provided
-    URL". Call it in the database transaction that stores the new URL.
+    URL"; SEP-12, Customer callback PUT: it "will replace (and supercede)" any other. Call it in the
+    database transaction that stores the new URL.
     """
     pending = [callback.pk for callback in Callback.objects.lock_stream(stream)]
     return Callback.objects.filter(pk__in=pending).update(
         url=url, host=signature.host_of(url), unanswered=0, next_try_at=timezone.now()
     )
+
+
+def erase_callbacks(*, stream: str) -> None:
+    """Delete all of `stream`, delivered or not, whose bodies may not be kept any longer.
+
+    Call it in the database transaction that erases what the stream is about.
+    """
+    # The pending ones in order first, as whoever delivers them does.
+    Callback.objects.lock_stream(stream)
+    Callback.objects.filter(stream=stream).delete()
 
 
 def resend_callback(callback_id: int) -> Callback:

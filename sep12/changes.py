@@ -21,6 +21,11 @@ from sep12.signals import customer_changed
 from sep12.status import FINAL, Assessment
 
 
+def callback_stream(customer: Customer) -> str:
+    """The stream of a customer's callbacks."""
+    return f"sep12:{customer.pk}"
+
+
 @contextmanager
 def changing(customer_id: uuid.UUID) -> Iterator[Customer | None]:
     """Lock a customer for a change of its fields, decisions or screening, then settle it.
@@ -49,7 +54,7 @@ def settle(dossier: Dossier, before: Assessment) -> None:
     after = dossier.assess(customer_type)
     if customer.callback_url and after.status != before.status:
         queue_callback(
-            stream=f"sep12:{customer.pk}",
+            stream=callback_stream(customer),
             url=customer.callback_url,
             body=dossier.describe(customer_type),
         )

@@ -11,14 +11,14 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from callbacks.services import check_callback_url
+from callbacks.services import check_callback_url, erase_callbacks, redirect_callbacks
 from kernel.announce import announce
 from kernel.errors import BadRequest, Conflict
 from kernel.rows import insert_rows
 from sep10.authentication import Caller
 from sep12 import sep9
 from sep12.cases import settle_cases, waits_for_decision
-from sep12.changes import changing, settle
+from sep12.changes import callback_stream, changing, settle
 from sep12.content import CleanFile
 from sep12.dossiers import Dossier, add_verdicts, open_dossiers
 from sep12.finding import (
@@ -330,13 +330,14 @@ def set_callback(caller: Caller, params: CustomerParams, url: object) -> None:
         customer = _lock_found(caller, params)
         customer.callback_url = checked
         customer.save(update_fields=["callback_url", "updated_at"])
+        redirect_callbacks(stream=callback_stream(customer), url=checked)
 
 
 def erase_customer(caller: Caller, params: CustomerParams) -> None:
     """Delete all that says who a customer is (SEP-12, "Customer DELETE"). Raises `NotFound`.
 
-    The row stays, without its memo: transactions point at it. Decisions, cases and hits go too,
-    for what was found out about a person is personal.
+    The row stays, without its memo: transactions point at it. Decisions, cases, hits and what
+    callbacks said go too, for what was found out about a person is personal.
     """
     with transaction.atomic():
         customer = _lock_found(caller, params)
@@ -344,6 +345,7 @@ def erase_customer(caller: Caller, params: CustomerParams) -> None:
         drop_unused(customer)
         for found_out in ("decisions", "verifications", "cases", "hits"):
             getattr(customer, found_out).all().delete()
+        erase_callbacks(stream=callback_stream(customer))
         customer.memo = customer.memo_type = customer.callback_url = ""
         customer.screening = Customer.Screening.NEVER
         customer.erased_at = timezone.now()

@@ -113,3 +113,12 @@ def test_for_who_is_not_registered_there_is_no_callback(api: Api) -> None:
         response = api.put("/callback", url=URL, **whom)
         assert response.status_code == 404
         assert response.json()["error"]
+
+
+def test_what_waits_for_an_old_url_goes_to_the_new_one(api: Api) -> None:
+    """SEP-12, "Customer callback PUT": it "will replace (and supercede)" the URL before."""
+    customer_id = watched(api, type="sender", first_name="María")
+    api.register(id=customer_id, last_name="Quispe")
+    api.put("/callback", id=customer_id, url="https://other.example.com/kyc")
+    callback = Callback.objects.get()
+    assert (callback.url, callback.host) == ("https://other.example.com/kyc", "other.example.com")

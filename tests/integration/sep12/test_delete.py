@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from callbacks.models import Callback
 from kernel.errors import NotFound
 from sep12 import finding, services
 from sep12.models import Customer, CustomerField, Decision
@@ -36,6 +37,23 @@ def test_all_that_says_who_it_was_is_gone_and_only_an_empty_row_stays(
     row = Customer.objects.get(pk=customer_id)
     assert (row.memo_type, row.memo, row.callback_url) == ("", "", "")
     assert row.erased_at is not None
+
+
+def test_what_callbacks_said_of_the_customer_is_gone_and_only_that(
+    api: Api, anchor: RegisteredAnchor, customer_id: str
+) -> None:
+    other = api.register(memo="8", type="sender", **NAMES)
+    for each in (customer_id, other):
+        api.put("/callback", id=each, url="https://callback.example.com/kyc")
+        services.record_decision(
+            uuid.UUID(each),
+            "sender",
+            Verdict("PROCESSING", "Like one on a list"),
+            decided_by="test",
+        )
+    assert Callback.objects.count() == 2
+    api.delete(anchor.account, memo="7", memo_type="id")
+    assert Callback.objects.get().stream == f"sep12:{other}"
 
 
 def test_the_id_of_an_erased_customer_is_unknown_everywhere(
