@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 from django.db import Error, connection
-from django.http import HttpRequest, JsonResponse
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from kernel.api import ApiView
+from kernel.errors import Unavailable
+
+DOWN = "PostgreSQL does not answer"
 
 
-def live(request: HttpRequest) -> JsonResponse:
+class LiveView(ApiView):
     """The process answers. Says nothing about what it depends on."""
-    return JsonResponse({"status": "ok"})
+
+    def get(self, request: Request) -> Response:
+        return Response({"status": "ok"})
 
 
-def ready(request: HttpRequest) -> JsonResponse:
+class ReadyView(ApiView):
     """Whether this process can serve: PostgreSQL answers.
 
     Redis is not asked: without it requests still work and the sweep delivers what they asked for.
     """
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-    except Error:
-        return JsonResponse({"status": "unavailable", "postgresql": "unreachable"}, status=503)
-    return JsonResponse({"status": "ok"})
+
+    def get(self, request: Request) -> Response:
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+        except Error as error:
+            raise Unavailable(DOWN) from error
+        return Response({"status": "ok"})

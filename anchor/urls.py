@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import include, path
 
-from anchor import health
+from anchor import documentation, health
 from sep12.webhooks import ProviderAnswerView
 
 urlpatterns = [
@@ -15,8 +15,10 @@ urlpatterns = [
     path("sep38/", include("sep38.urls")),
     path("sep31/", include("sep31.urls")),
     path("webhooks/kyc", ProviderAnswerView.as_view()),
-    path("health/live", health.live),
-    path("health/ready", health.ready),
+    path("health/live", health.LiveView.as_view()),
+    path("health/ready", health.ReadyView.as_view()),
+    path("openapi.json", documentation.OpenApiView.as_view(), name="openapi"),
+    path("docs", documentation.DocsView.as_view()),
     path("admin/", admin.site.urls),
 ]
 

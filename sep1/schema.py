@@ -22,7 +22,9 @@ def _get() -> Operation:
         "ask again with `If-None-Match`.",
         sep=(1, "Specification"),
         parameters=(
-            header("If-None-Match", "The `ETag` of the copy that you have.", text(example=file.etag)),
+            header(
+                "If-None-Match", "The `ETag` of the copy that you have.", text(example=file.etag)
+            ),
         ),
         answers={
             200: answer(
@@ -35,7 +37,9 @@ def _get() -> Operation:
             304: no_content("Your copy is the current one."),
             412: refusal(
                 "Only with the header `If-Match`.",
-                other_version="If-Match names another version of stellar.toml",
+                {
+                    "other_version": "If-Match names another version of stellar.toml",
+                },
             ),
         },
     )
