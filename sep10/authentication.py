@@ -8,7 +8,7 @@ from rest_framework.authentication import BaseAuthentication, get_authorization_
 from rest_framework.request import Request
 
 from kernel.errors import ApiError
-from sep10.models import SendingAnchor, SendingAnchorAccount
+from sep10.models import SendingAnchor
 from sep10.tokens import InvalidToken, read_token
 
 
@@ -56,16 +56,12 @@ class BearerAuthentication(BaseAuthentication):
 def find_caller(token: str) -> Caller:
     """The caller that `token` stands for. Raises `InvalidToken`."""
     claims = read_token(token)
-    row = (
-        SendingAnchorAccount.objects.select_related("sending_anchor")
-        .filter(account=claims.account)
-        .first()
-    )
-    if row is None or not row.sending_anchor.enabled:
+    sending_anchor = SendingAnchor.objects.find_by_account(claims.account)
+    if sending_anchor is None or not sending_anchor.enabled:
         raise InvalidToken("This account may not use this service")
-    if not row.sending_anchor.allows_client_domain(claims.client_domain):
+    if not sending_anchor.allows_client_domain(claims.client_domain):
         raise InvalidToken("This sending anchor must authenticate with its client_domain")
-    valid_from = row.sending_anchor.tokens_valid_from
+    valid_from = sending_anchor.tokens_valid_from
     # iat has whole seconds: within the second of the revocation a new token is refused as well.
     if valid_from is not None and claims.issued_at < valid_from.timestamp():
         raise InvalidToken("The token was revoked; authenticate again")
@@ -75,5 +71,5 @@ def find_caller(token: str) -> Caller:
         muxed=claims.muxed,
         client_domain=claims.client_domain,
         home_domain=claims.home_domain,
-        sending_anchor=row.sending_anchor,
+        sending_anchor=sending_anchor,
     )

@@ -10,6 +10,17 @@ from django.db import connections, models
 
 
 class SendingAnchorQuerySet(models.QuerySet["SendingAnchor"]):
+    # Written out, since every request asks it, and putting it together takes longer than it does.
+    _OF_ACCOUNT = """
+        SELECT anchor.* FROM sep10_sendinganchor anchor
+        JOIN sep10_sendinganchoraccount account ON account.sending_anchor_id = anchor.id
+        WHERE account.account = %s
+    """
+
+    def find_by_account(self, account: str) -> SendingAnchor | None:
+        """The sending anchor that `account` (G...) belongs to. One query."""
+        return next(iter(self.raw(self._OF_ACCOUNT, [account])), None)
+
     def lock_for_limits(self, pk: int) -> SendingAnchor:
         """Lock a sending anchor while what it sent is added up: one request at a time."""
         return self.select_for_update().get(pk=pk)

@@ -74,16 +74,27 @@ def read_token(token: str) -> TokenClaims:
     """Verify a token that `issue_token` made. Raises `InvalidToken`."""
     if len(token) > MAX_TOKEN_LENGTH:
         raise InvalidToken("The token is not valid")
+    claims, expires_at = _verify(token, tuple(settings.JWT_KEYS), issuer())
+    if expires_at <= time.time():
+        raise InvalidToken("The token has expired; authenticate again")
+    return claims
+
+
+# A client sends one token many times. Whether its signature is good never changes while the keys
+# are the same, which are part of what is remembered; a refusal is not remembered.
+@lru_cache(maxsize=2048)
+def _verify(token: str, keys: tuple[str, ...], issuer: str) -> tuple[TokenClaims, int]:
+    """What a token of ours says, and its `exp`."""
     try:
         kid = jwt.get_unverified_header(token).get("kid")
-        secret = _keyring(tuple(settings.JWT_KEYS)).get(str(kid))
+        secret = _keyring(keys).get(str(kid))
         if secret is None:
             raise InvalidToken("The token is not valid")
         claims = jwt.decode(
             token,
             secret,
             algorithms=[_ALGORITHM],
-            issuer=issuer(),
+            issuer=issuer,
             # Our servers' clocks differ by moments; a token must work on all of them at once.
             options={"require": ["iss", "sub", "iat", "exp", "jti"], "verify_iat": False},
         )
@@ -93,7 +104,7 @@ def read_token(token: str) -> TokenClaims:
         raise InvalidToken("The token is not valid") from error
     address, _, memo = str(claims["sub"]).partition(":")
     muxed = address if address.startswith("M") else None
-    return TokenClaims(
+    found = TokenClaims(
         account=MuxedAccount.from_account(address).account_id,
         memo=memo or None,
         muxed=muxed,
@@ -101,3 +112,4 @@ def read_token(token: str) -> TokenClaims:
         home_domain=claims["home_domain"],
         issued_at=int(claims["iat"]),
     )
+    return found, int(claims["exp"])
