@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from django.db import connection, models
+from django.db import DEFAULT_DB_ALIAS, connection, connections, models
 
 
 def insert_rows(rows: Sequence[models.Model], *, unless_there: bool = False) -> int:
@@ -24,20 +24,22 @@ def insert_rows(rows: Sequence[models.Model], *, unless_there: bool = False) -> 
         return 0
     model = type(rows[0])
     fields = _fields(model)
+    database = connections[DEFAULT_DB_ALIAS]  # itself: the proxy is looked through at each use
     values = [
-        field.get_db_prep_save(field.pre_save(row, add=True), connection)
+        field.get_db_prep_save(field.pre_save(row, add=True), database)
         for row in rows
         for field in fields
     ]
-    with connection.cursor() as cursor:
+    with database.cursor() as cursor:
         cursor.execute(_statement(model, len(rows), unless_there), values)
         count = int(cursor.rowcount)
     for row in rows:
         row._state.adding = False
-        row._state.db = connection.alias
+        row._state.db = DEFAULT_DB_ALIAS
     return count
 
 
+@lru_cache(maxsize=64)
 def _fields(model: type[models.Model]) -> list[models.Field[Any, Any]]:
     return [
         field for field in model._meta.concrete_fields if not isinstance(field, models.AutoField)
