@@ -322,6 +322,8 @@ LOGGING = {
 }
 
 # -- The operators' admin ---------------------------------------------------------------------
+# Tries from one address, right or wrong; 0 is no limit.
+ADMIN_LOGINS_PER_MINUTE = env.int("ADMIN_LOGINS_PER_MINUTE", default=5)
 # Which page shows what a lower room serves without knowing it.
 ADMIN_SUBJECTS = {
     "sep31": "sep31.transaction",  # callbacks' streams
@@ -362,6 +364,7 @@ UNFOLD = {
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "anchor.dashboard.fill_dashboard",
+    "LOGIN": {"form": "anchor.login.LoginForm"},
     "COLORS": {
         "primary": {
             "50": "oklch(97.1% .013 210)",

@@ -9,7 +9,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
@@ -20,7 +20,6 @@ from kernel.admin import (
     ConfirmedAction,
     Done,
     Panel,
-    RecordAdmin,
     age,
     ago,
     at,
@@ -31,6 +30,7 @@ from kernel.admin import (
 )
 from kernel.errors import ApiError
 from sep12.admin.forms import ACCEPT, HOLD, REFUSE, REJECT, ReviewForm, ScreeningForm
+from sep12.admin.history import OfCustomerAdmin
 from sep12.admin.panels import (
     describe_cases,
     describe_decisions,
@@ -225,7 +225,7 @@ class AgeFilter(admin.SimpleListFilter):
 
 
 @admin.register(Case)
-class CaseAdmin(RecordAdmin):
+class CaseAdmin(OfCustomerAdmin):
     list_display = (
         "kind_label",
         "waits",
@@ -282,27 +282,9 @@ class CaseAdmin(RecordAdmin):
         )
         return [decide, *super().get_urls()]
 
-    def history_view(
-        self, request: HttpRequest, object_id: str, extra_context: Any = None
-    ) -> HttpResponse:
-        """What was done on a case is in its customer's history, with all else on that customer."""
-        case = self._find(request, object_id)
-        return HttpResponseRedirect(
-            reverse("admin:sep12_customer_history", args=[case.customer_id])
-        )
-
-    def _find(self, request: HttpRequest, object_id: str) -> Case:
-        case = self.get_object(request, object_id)
-        if case is None:
-            raise Http404("no such case")
-        if not self.has_view_permission(request, case):
-            raise PermissionDenied
-        found: Case = case
-        return found
-
     def decide_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """The decision that an operator took on the page of `Review`."""
-        case = self._find(request, object_id)
+        case: Case = self.find_row(request, object_id)
         if not (request.user.has_perm(REVEAL) and request.user.has_perm(decides(case))):
             raise PermissionDenied
         page_url = reverse("admin:sep12_case_change", args=[case.pk])

@@ -22,6 +22,7 @@ from kernel.admin import (
     link_to_list,
     shorten,
 )
+from sep12.admin.history import OfCustomerAdmin
 from sep12.admin.wording import HIT_KINDS
 from sep12.models import Customer, SanctionsList, SanctionsName, ScreeningHit
 from sep12.screening.services import decide_hit
@@ -87,7 +88,7 @@ class ConfirmHit(_Found):
 
 
 @admin.register(ScreeningHit)
-class ScreeningHitAdmin(RecordAdmin):
+class ScreeningHitAdmin(OfCustomerAdmin):
     list_display = ("listed_name", "score", "list", "entry_id", "state", "of", "decided", "since")
     list_filter = ("status",)
     ordering = ("-pk",)
