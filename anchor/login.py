@@ -30,6 +30,6 @@ class LoginForm(AuthenticationForm):
             )
         except TooManyRequests as error:
             raise ValidationError(
-                f"Too many tries. Wait {error.retry_after} seconds and try again."
+                f"Too many tries. Wait for {error.retry_after} s and try again."
             ) from error
         return super().clean()

@@ -13,6 +13,12 @@ pytestmark = pytest.mark.django_db
 PASSWORD = "correct horse battery staple"
 
 
+@pytest.fixture(autouse=True)
+def quick_hashing(settings):
+    """A slow hash would let the limits fill up again between two tries."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
 @pytest.fixture
 def name() -> str:
     """Of a member of staff whom no other test counts."""
@@ -37,10 +43,9 @@ def test_the_right_password_opens_the_admin(name):
 
 
 def test_one_address_has_few_tries_and_the_right_password_does_not_help_then(name, settings):
-    settings.ADMIN_LOGINS_PER_MINUTE = 3
+    settings.ADMIN_LOGINS_PER_MINUTE = 1
     address = somewhere()
-    for _ in range(3):
-        assert "Please enter the correct username" in log_in(name, "x", address).content.decode()
+    assert "Please enter the correct username" in log_in(name, "x", address).content.decode()
     answer = log_in(name, PASSWORD, address)
     assert "Too many tries." in answer.content.decode()
     assert log_in(name, PASSWORD, somewhere()).status_code == 302
