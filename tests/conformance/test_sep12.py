@@ -1,297 +1,368 @@
-"""SEP-12 v1.15.0: what it obliges an anchor to, clause by clause. Against the shipped
-configuration (anchor.toml) and its types sep31-sender and sep31-receiver."""
+"""SEP-12 v1.15.0, from "Prerequisites" to the parameters that say which customer is meant.
+
+test_sep12_customer.py, _verification, _files and _callback go on where this ends;
+test_sep12_suite.py has what SDF's suite asks beyond the text.
+"""
 
 from __future__ import annotations
 
 import base64
 import json
 import re
-import time
 import uuid
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
-from stellar_sdk import Keypair
+from stellar_sdk import Keypair, MuxedAccount
 
-from callbacks.models import Callback
-from callbacks.services import deliver_callback
-from kernel.http import HttpAnswer
-from kernel.keys import signing_keypair
-from sep12 import services
-from sep12.status import Verdict
 from tests.fixtures.callers import RegisteredAnchor, bearer_for, make_sending_anchor
-from tests.fixtures.documents import photo
+from tests.fixtures.documents import picture
+from tests.fixtures.kyc import Api, assert_error
+from tests.fixtures.transactions import RECEIVER, post_transaction
 
 FORM = "application/x-www-form-urlencoded"
-SENDER = {"type": "sep31-sender", "first_name": "Ana", "last_name": "Paz"}
+NAMES = {"first_name": "Ana", "last_name": "Paz"}
+SENDER = {"type": "sep31-sender", **NAMES}
+CALLBACK = {"url": "https://callback.example.com/kyc"}
+CONTRACT = "CA3D5KRYM6CB7OWQ6TWYRR3Z4T7GNZLKERYNZGGA5SOAOPIFY6YQGAXE"
+UUID_MEMO = "21bf91a4-7db1-401d-8108-fab7660a45d6"  # of SEP-12's own example
+HASH_MEMO = base64.b64encode(bytes(range(32))).decode()
+ENDPOINTS = [
+    ("GET", "/customer"),
+    ("PUT", "/customer"),
+    ("PUT", "/customer/callback"),
+    ("PUT", "/customer/verification"),
+    ("DELETE", f"/customer/{Keypair.random().public_key}"),
+    ("POST", "/customer/files"),
+    ("GET", "/customer/files"),
+]
 
 
-@pytest.fixture
-def anchor(db: None) -> RegisteredAnchor:
-    return make_sending_anchor()
+def encoded(kind: str, body: dict[str, Any]) -> tuple[Any, str]:
+    """(body, Content-Type) in one of the kinds that the SEP lists."""
+    if kind == "json":
+        return json.dumps(body), "application/json"
+    if kind == "urlencoded":
+        return urlencode(body), FORM
+    return encode_multipart(BOUNDARY, body), MULTIPART_CONTENT
 
 
-@pytest.fixture
-def call(client: Client, anchor: RegisteredAnchor) -> Any:
-    """`call("get", path, ...)` with the sending anchor's token; bodies are JSON."""
-
-    def call(method: str, path: str, body: Any = None, headers: Any = None) -> Any:
-        headers = anchor.headers() if headers is None else headers
-        if method == "get":
-            return client.get(f"/sep12/customer{path}", body, headers=headers)
-        return getattr(client, method)(
-            f"/sep12/customer{path}", body or {}, "application/json", headers=headers
-        )
-
-    return call
+def by_kind(test: Any) -> Any:
+    return pytest.mark.parametrize("kind", ["multipart", "urlencoded", "json"])(test)
 
 
-@pytest.fixture
-def customer_id(call: Any) -> str:
-    return str(call("put", "", {**SENDER, "memo": "7"}).json()["id"])
+# -- Prerequisites ------------------------------------------------------------------------------
+def test_stellar_toml_names_the_kyc_server_and_it_answers_there(api: Api) -> None:
+    """Prerequisites: the location is `KYC_SERVER` (or `TRANSFER_SERVER`) in stellar.toml."""
+    toml = api.client.get("/.well-known/stellar.toml").content.decode()
+    found = re.search(r'^KYC_SERVER *= *"https?://[^/"]+(/[^"]*[^/"])"$', toml, re.M)
+    assert found is not None
+    assert api.client.get(f"{found[1]}/customer", headers=api.headers).status_code == 200
 
 
-def assert_error(response: Any, status: int) -> None:
-    assert response.status_code == status
-    assert response["Content-Type"] == "application/json"
-    assert isinstance(response.json()["error"], str)
+# -- Authentication -----------------------------------------------------------------------------
+@pytest.mark.parametrize(("method", "path"), ENDPOINTS)
+@pytest.mark.parametrize("token", [None, "Bearer", "Bearer a.b.c", "Basic YTpi"])
+def test_every_endpoint_needs_the_token_of_sep_10(
+    client: Client, db: None, method: str, path: str, token: str | None
+) -> None:
+    """Prerequisites: "use it for all SEP-12 endpoints"; Authentication, DELETE and callback
+    "Responses": `401 Unauthorized`."""
+    headers = {} if token is None else {"Authorization": token}
+    assert_error(client.generic(method, f"/sep12{path}", headers=headers), 401)
 
 
-def test_prerequisites_the_server_is_named_in_stellar_toml(client: Client, db: None) -> None:
-    """Prerequisites: the location is KYC_SERVER in stellar.toml."""
-    toml = client.get("/.well-known/stellar.toml").content.decode()
-    assert re.search(r'^KYC_SERVER *= *"[^"]+/sep12"$', toml, re.M)
+@pytest.mark.parametrize(("method", "path"), ENDPOINTS)
+def test_the_token_is_that_of_an_account_that_may_call(
+    client: Client, db: None, method: str, path: str
+) -> None:
+    """Authentication: a JWT "obtained from the anchor"; we take those of partners alone."""
+    headers = {"Authorization": bearer_for(Keypair.random().public_key)}
+    assert_error(client.generic(method, f"/sep12{path}", headers=headers), 401)
+
+
+# -- Shared, Omnibus, or Pooled Accounts --------------------------------------------------------
+def test_users_of_one_account_are_told_apart_by_the_tokens_sub(anchor: RegisteredAnchor) -> None:
+    """Shared Accounts: "use this `sub` attribute in their data model to identify unique users"."""
+    users = [
+        Api({"Authorization": bearer_for(anchor.account)}),
+        Api({"Authorization": bearer_for(anchor.account, "7")}),
+        Api({"Authorization": bearer_for(anchor.account, muxed_id=8)}),
+    ]
+    ids = [user.register(**SENDER) for user in users]
+    assert len(set(ids)) == 3
+    assert [user.get().json()["id"] for user in users] == ids
+
+
+def test_a_memo_and_a_muxed_id_of_the_same_number_are_the_same_user(
+    anchor: RegisteredAnchor,
+) -> None:
+    """Shared Accounts, read with SEP-10: two ways to say one thing."""
+    by_memo = Api({"Authorization": bearer_for(anchor.account, "7")})
+    muxed = Api({"Authorization": bearer_for(anchor.account, muxed_id=7)})
+    assert by_memo.register(**SENDER) == muxed.register(**SENDER)
+
+
+@pytest.mark.parametrize("how", ["memo", "muxed"])
+def test_the_memo_of_the_request_must_be_that_of_the_token(
+    anchor: RegisteredAnchor, how: str
+) -> None:
+    """Shared Accounts and `memo` of each endpoint: "should return an error response if they do
+    not" match; a muxed account's memo is its 64-bit id."""
+    token = {"memo": "7"} if how == "memo" else {"muxed_id": 7}
+    user = Api({"Authorization": bearer_for(anchor.account, **token)})  # type: ignore[arg-type]
+    customer_id = user.register(memo="7", **SENDER)
+    assert user.get(memo="7").json()["id"] == customer_id
+    for wrong in ("8", "007x", UUID_MEMO):
+        assert_error(user.get(memo=wrong), 403)
+        assert_error(user.put(memo=wrong, **SENDER), 403)
+        assert_error(user.put("/callback", memo=wrong, **CALLBACK), 403)
+        # To DELETE, someone else's customer is one that we have "no information on".
+        assert_error(user.delete(anchor.account, memo=wrong), 404)
+    assert user.get().json()["id"] == customer_id
+
+
+def test_a_token_without_a_memo_may_name_any(api: Api) -> None:
+    """Shared Accounts: "the memo request parameters may contain any value"."""
+    memos = ["1273187815064134326", "0", str(2**64 - 1), UUID_MEMO, "customer nr. 7"]
+    ids = [api.register(memo=memo) for memo in memos]
+    assert [api.get(memo=memo).json()["id"] for memo in memos] == ids
+    assert len(set(ids)) == len(memos)
+
+
+def test_an_account_may_have_customers_with_a_memo_and_one_without(api: Api) -> None:
+    """Shared Accounts: "Stellar accounts are either shared or they are not" is about who holds
+    the funds. A sending anchor's account is both to us: its own and its users'."""
+    assert len({api.register(**SENDER), api.register(memo="7", **SENDER)}) == 2
+
+
+# -- Content Type -------------------------------------------------------------------------------
+@by_kind
+def test_every_endpoint_with_a_body_takes_all_three_content_types(
+    api: Api, anchor: RegisteredAnchor, kind: str
+) -> None:
+    """Content Type: "All endpoints accept in requests the following"."""
+
+    def send(method: str, path: str, **body: Any) -> Any:
+        raw, content_type = encoded(kind, body)
+        call = getattr(api.client, method)
+        return call(f"/sep12/customer{path}", raw, content_type, headers=api.headers)
+
+    put = send("put", "", memo="7", memo_type="id", **SENDER)
+    assert put.status_code == 202
+    assert send("put", "/callback", memo="7", **CALLBACK).status_code == 200
+    code = {"mobile_number_verification": "123456"}
+    refusal = assert_error(send("put", "/verification", id=put.json()["id"], **code), 400)
+    assert "mobile_number" in refusal
+    assert send("delete", f"/{anchor.account}", memo="7", memo_type="id").status_code == 200
+
+
+def test_binary_values_come_in_multipart(api: Api) -> None:
+    """Content Type: `multipart/form-data` "for requests including binary data"."""
+    photo = SimpleUploadedFile("front.png", picture(), "image/png")
+    customer_id = api.form(**SENDER, photo_id_front=photo).json()["id"]
+    assert "photo_id_front" in api.get(id=customer_id).json()["provided_fields"]
+    error = assert_error(api.put(id=customer_id, photo_id_front="iVBORw0KGgo="), 400)
+    assert "multipart/form-data" in error
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/html", "*/*", "nonsense"])
+def test_every_answer_is_json(api: Api, anchor: RegisteredAnchor, accept: str) -> None:
+    """Content Type: "All endpoints respond with" `application/json`."""
+    api.headers = {**api.headers, "Accept": accept}
+    customer_id = api.register(**SENDER)
+    for answer in (
+        api.get(),
+        api.put(**SENDER),
+        api.put("/callback", **CALLBACK),
+        api.client.get("/sep12/customer/files", {"customer_id": customer_id}, headers=api.headers),
+        api.delete(anchor.account),
+        api.get(id=customer_id),
+    ):
+        assert answer["Content-Type"] == "application/json"
+        answer.json()
+
+
+# -- Which customer: the parameters of GET, PUT and callback PUT --------------------------------
+def test_a_customer_is_found_by_its_id(api: Api) -> None:
+    """`id`: "as returned in the response of a previous `PUT` request"."""
+    customer_id = api.register(memo="7", **SENDER)
+    assert api.get(id=customer_id).json()["id"] == customer_id
+    assert api.register(id=customer_id, email_address="ana@example.com") == customer_id
+    assert api.put("/callback", id=customer_id, **CALLBACK).status_code == 200
+
+
+def test_the_account_is_inferred_from_the_token(api: Api, anchor: RegisteredAnchor) -> None:
+    """`account`: "should infer the account from the `sub` value"; ID vs. Account & Memo."""
+    customer_id = api.register(**SENDER)
+    assert api.get().json()["id"] == customer_id
+    assert api.get(account=anchor.account).json()["id"] == customer_id
+    assert api.register(account=anchor.account) == customer_id
+    assert api.put("/callback", account=anchor.account, **CALLBACK).status_code == 200
+
+
+@pytest.mark.parametrize("account", [Keypair.random().public_key, CONTRACT, "me"])
+def test_an_account_that_is_not_the_tokens_is_refused(api: Api, account: str) -> None:
+    """`account`: "it should match the `sub` value". So `C...` accounts are never ours, for no
+    SEP-10 token is theirs."""
+    assert_error(api.get(account=account), 403)
+    assert_error(api.put(account=account, **SENDER), 403)
+    assert_error(api.put("/callback", account=account, **CALLBACK), 403)
+
+
+def test_a_muxed_account_is_the_account_with_its_id_as_memo(
+    api: Api, anchor: RegisteredAnchor
+) -> None:
+    """Customer GET, Request: `?account=<muxed-account>`; `memo`: "must match the 64-bit integer
+    subaccount ID"."""
+    muxed = MuxedAccount(anchor.account, 7).account_muxed
+    customer_id = api.register(account=muxed, **SENDER)
+    assert api.get(account=muxed).json()["id"] == customer_id
+    assert api.get(memo="7").json()["id"] == customer_id
+    assert api.get(account=muxed, memo="7").json()["id"] == customer_id
+    assert_error(api.get(account=muxed, memo="8"), 403)
+    token_of_it = Api({"Authorization": bearer_for(anchor.account, muxed_id=7)})
+    assert token_of_it.get(account=muxed).json()["id"] == customer_id
+    another = MuxedAccount(anchor.account, 8).account_muxed
+    assert_error(token_of_it.get(account=another), 403)
 
 
 @pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("get", ""),
-        ("put", ""),
-        ("put", "/callback"),
-        ("put", "/verification"),
-        ("delete", f"/{Keypair.random().public_key}"),
-    ],
+    ("memo_type", "memo"),
+    [("id", "7"), ("text", UUID_MEMO), ("text", "7 letters"), ("hash", HASH_MEMO)],
 )
-def test_authentication_is_needed_for_all_endpoints(call: Any, method: str, path: str) -> None:
-    """Authentication: "The JWT should be included in all requests"; without it 401."""
-    assert_error(call(method, path, headers={}), 401)
+def test_a_memo_has_a_type(api: Api, anchor: RegisteredAnchor, memo_type: str, memo: str) -> None:
+    """`memo_type`: "One of `text`, `id` or `hash`", a hash "base64-encoded"; "should continue to
+    support this parameter"."""
+    whom = {"memo": memo, "memo_type": memo_type}
+    customer_id = api.register(**whom, **SENDER)
+    assert api.get(**whom).json()["id"] == customer_id
+    assert api.put("/callback", **whom, **CALLBACK).status_code == 200
+    assert api.delete(anchor.account, **whom).status_code == 200
 
 
-def test_shared_accounts_the_tokens_memo_and_the_requests_must_match(
-    call: Any, anchor: RegisteredAnchor
+def test_memos_of_different_types_are_different_customers(api: Api) -> None:
+    """`memo` and `memo_type`: together they "uniquely" identify."""
+    as_id = api.register(memo="7", memo_type="id")
+    assert api.register(memo="7", memo_type="text") != as_id
+
+
+def test_a_memo_without_a_type_is_an_id_where_it_can_be(api: Api) -> None:
+    """`memo_type`: "memos should always be of type `id`"."""
+    assert api.register(memo="7") == api.register(memo="7", memo_type="id")
+
+
+@pytest.mark.parametrize(
+    ("memo_type", "memo"),
+    [("id", "x"), ("id", str(2**64)), ("id", "-1"), ("hash", "AAAA"), ("return", HASH_MEMO)],
+)
+def test_a_memo_that_is_not_of_its_type_is_an_error(api: Api, memo_type: str, memo: str) -> None:
+    """`memo_type`, and Errors: "For invalid requests, return a `400`"."""
+    assert "memo" in assert_error(api.get(memo=memo, memo_type=memo_type), 400)
+    assert "memo" in assert_error(api.put(memo=memo, memo_type=memo_type), 400)
+
+
+@pytest.mark.parametrize("memo_type", ["text", "hash", "id", "nonsense"])
+def test_the_memo_type_is_ignored_where_the_token_has_the_memo(
+    anchor: RegisteredAnchor, memo_type: str
 ) -> None:
-    """Shared, Omnibus, or Pooled Accounts: "should return an error response if they do not"."""
-    for token in (
-        bearer_for(anchor.account, "7"),
-        bearer_for(anchor.account, muxed_id=7),
-    ):
-        headers = {"Authorization": token}
-        registered = call("put", "", {"memo": "7", **SENDER}, headers=headers)
-        assert registered.status_code == 202
-        assert (
-            call("get", "", {"memo": "7"}, headers=headers).json()["id"]
-            == (registered.json()["id"])
-        )
-        assert_error(call("get", "", {"memo": "8"}, headers=headers), 403)
-        assert_error(call("put", "", {"memo": "8", **SENDER}, headers=headers), 403)
+    """`memo_type`: "If a memo is present in the decoded SEP-10 JWT's `sub` value, this parameter
+    can be ignored"."""
+    user = Api({"Authorization": bearer_for(anchor.account, "7")})
+    customer_id = user.register(**SENDER)
+    assert user.get(memo="7", memo_type=memo_type).json()["id"] == customer_id
 
 
-def test_shared_accounts_a_token_without_a_memo_may_name_any(call: Any) -> None:
-    """Shared, Omnibus, or Pooled Accounts: "the memo request parameters may contain any
-    value"."""
-    memos = [
-        {"memo": "1273187815064134326"},
-        {"memo": "21bf91a4-7db1-401d-8108-fab7660a45d6"},
-        {"memo": "21bf91a4-7db1-401d-8108-fab7660a45d6", "memo_type": "text"},
-        {"memo": base64.b64encode(bytes(32)).decode(), "memo_type": "hash"},
-    ]
-    ids = [call("put", "", memo).json()["id"] for memo in memos]
-    assert [call("get", "", memo).json()["id"] for memo in memos] == ids
-    assert len(set(ids)) == 3
+def test_the_type_says_what_must_be_known(api: Api) -> None:
+    """`type` and Type Specification: different types "may have different KYC requirements"."""
+    sender = api.get(type="sep31-sender").json()["fields"]
+    receiver = api.get(type="sep31-receiver").json()["fields"]
+    assert "bank_account_number" in receiver.keys() - sender.keys()
 
 
-def test_account_must_match_the_token(call: Any, anchor: RegisteredAnchor) -> None:
-    """Customer GET and PUT, Request, `account`: it should match the `sub` of the token."""
-    assert call("put", "", {"account": anchor.account}).status_code == 202
-    other = Keypair.random().public_key
-    assert_error(call("get", "", {"account": other}), 403)
-    assert_error(call("put", "", {"account": other}), 403)
+def test_one_customer_may_have_another_status_for_another_type(api: Api) -> None:
+    """Type Specification: "possible for the same customer to have different `status` values"."""
+    customer_id = api.register(**SENDER)
+    assert api.status(id=customer_id, type="sep31-sender") == "ACCEPTED"
+    assert api.status(id=customer_id, type="sep31-large-sender") == "NEEDS_INFO"
+    assert api.status(id=customer_id, type="sep31-receiver") == "NEEDS_INFO"
 
 
-@pytest.mark.parametrize("kind", ["json", "urlencoded", "multipart"])
-def test_content_types(client: Client, anchor: RegisteredAnchor, kind: str) -> None:
-    """Content Type: all three kinds of bodies are taken, and the answer is JSON."""
-    body, content_type = {
-        "json": (json.dumps(SENDER), "application/json"),
-        "urlencoded": ("type=sep31-sender&first_name=Ana&last_name=Paz", FORM),
-        "multipart": (encode_multipart(BOUNDARY, SENDER), MULTIPART_CONTENT),
-    }[kind]
-    response = client.put("/sep12/customer", body, content_type, headers=anchor.headers())
-    assert response.status_code == 202
-    assert response["Content-Type"] == "application/json"
-    uuid.UUID(response.json()["id"])
+def test_without_a_type_the_one_it_was_put_for_is_meant(api: Api) -> None:
+    """Type Specification: "even though the field is optional"."""
+    customer_id = api.register(type="sep31-receiver", **NAMES)
+    assert "bank_account_number" in api.get(id=customer_id).json()["fields"]
+    assert api.register(id=customer_id) == customer_id
 
 
-def test_get_of_an_unregistered_customer_tells_the_fields(call: Any) -> None:
-    """Customer GET: "it should return the fields required in the response"; 200, without id."""
-    response = call("get", "", {"memo": "7", "type": "sep31-sender"})
-    assert response.status_code == 200
-    body = response.json()
-    assert body["status"] == "NEEDS_INFO"
-    assert "id" not in body
-    assert_fields(body["fields"])
-    assert "optional" not in body["fields"]["first_name"]
-    assert body["fields"]["email_address"]["optional"] is True
+def test_the_types_are_those_that_sep_31_names(api: Api) -> None:
+    """Type Specification: "leaves that to the other protocols"; SEP-31's `GET /info`."""
+    receive = api.client.get("/sep31/info").json()["receive"]
+    for asset in receive.values():
+        for role in ("sender", "receiver"):
+            for name in asset["sep12"][role]["types"]:
+                assert api.get(type=name).status_code == 200
 
 
-def test_get_without_parameters_is_the_same(call: Any) -> None:
-    """Customer GET: "The same response should be returned when no parameters are sent"."""
-    body = call("get", "").json()
-    assert body["status"] == "NEEDS_INFO"
-    assert_fields(body["fields"])
+# -- transaction_id -----------------------------------------------------------------------------
+def test_a_customer_is_put_and_found_by_the_transaction_and_the_type(
+    api: Api, anchor: RegisteredAnchor
+) -> None:
+    """`transaction_id`: "with which the customer's info is associated"; Customer GET, Request:
+    `?transaction_id=<transaction-id>&type=<customer-type>`."""
+    transaction = post_transaction(anchor).json()["id"]
+    sender = {"transaction_id": transaction, "type": "sep31-sender"}
+    receiver = {"transaction_id": transaction, "type": "sep31-receiver"}
+    unknown = api.get(**sender).json()
+    assert "id" not in unknown
+    assert {"first_name", "last_name"} <= unknown["fields"].keys()
+
+    sender_id = api.register(**sender, **NAMES)
+    receiver_id = api.register(**receiver, **RECEIVER)
+    assert sender_id != receiver_id
+    for whom, customer_id in ((sender, sender_id), (receiver, receiver_id)):
+        found = api.get(**whom).json()
+        assert (found["id"], found["status"]) == (customer_id, "ACCEPTED")
+        assert api.get(id=customer_id, **whom).json() == found
 
 
-def test_statuses(call: Any, customer_id: str) -> None:
-    """Customer Statuses: what each comes with."""
-    whom = {"id": customer_id, "type": "sep31-sender"}
-    accepted = call("get", "", whom).json()
-    assert accepted["status"] == "ACCEPTED"
-    # "should not have any required fields present in the object"
-    assert all(field.get("optional") for field in accepted.get("fields", {}).values())
-    assert_fields(accepted["provided_fields"], provided=True)
-
-    needs_info = call("get", "", {**whom, "type": "sep31-receiver"}).json()
-    assert needs_info["status"] == "NEEDS_INFO"
-    assert "bank_account_number" in needs_info["fields"]  # "The `fields` entry is required"
-
-    owner = uuid.UUID(customer_id)
-    services.record_decision(owner, "sep31-sender", Verdict("PROCESSING"), decided_by="test")
-    assert call("get", "", whom).json()["status"] == "PROCESSING"
-
-    no = Verdict("REJECTED", "On a sanctions list")
-    services.record_decision(owner, "sep31-sender", no, decided_by="test")
-    rejected = call("get", "", whom).json()
-    assert rejected["status"] == "REJECTED"
-    assert rejected["message"]  # "The `message` must be supplied in this case"
+def test_a_transaction_of_a_larger_amount_asks_for_more(api: Api, anchor: RegisteredAnchor) -> None:
+    """`transaction_id`: "more information is required for larger amounts"."""
+    customer_id = api.register(**SENDER)
+    transaction = post_transaction(anchor, amount="5000").json()["id"]
+    whom = {"transaction_id": transaction, "type": "sep31-large-sender"}
+    api.register(id=customer_id, **whom)
+    answer = api.get(id=customer_id, **whom).json()
+    assert answer["status"] == "NEEDS_INFO"
+    assert {"birth_date", "address"} <= answer["fields"].keys()
+    assert_error(api.get(transaction_id=transaction, type="sep31-sender"), 400)
 
 
-def test_a_rejected_field_that_may_be_resubmitted(call: Any, customer_id: str) -> None:
-    """Provided Field Statuses, REJECTED: the customer is NEEDS_INFO, and `error` says why."""
-    services.reject_fields(uuid.UUID(customer_id), {"last_name": "Not as in the passport"})
-    body = call("get", "", {"id": customer_id}).json()
-    assert body["status"] == "NEEDS_INFO"
-    assert body["provided_fields"]["last_name"]["status"] == "REJECTED"
-    assert body["provided_fields"]["last_name"]["error"] == "Not as in the passport"
-    # SEP-31, "Pending Customer Info Update": `fields` has all that need to be updated.
-    assert "last_name" in body["fields"]
+def test_a_transaction_id_needs_a_type(api: Api, anchor: RegisteredAnchor) -> None:
+    """Type Specification: "`type` must be provided and set"."""
+    transaction = post_transaction(anchor).json()["id"]
+    assert "type" in assert_error(api.get(transaction_id=transaction), 400)
+    assert "type" in assert_error(api.put(transaction_id=transaction, **NAMES), 400)
 
 
-def test_get_errors(call: Any) -> None:
-    """Customer GET, Errors: 404 for an unknown id, 400 for an invalid request."""
-    assert_error(call("get", "", {"id": "7e285e7d-d984-412c-97bc-909d0e399fbf"}), 404)
-    assert_error(call("get", "", {"type": "unheard-of"}), 400)
-    # Type Specification: "If `transaction_id` is in use, `type` must be provided".
-    assert_error(call("get", "", {"transaction_id": str(uuid.uuid4())}), 400)
+def test_a_transaction_that_is_not_the_callers_is_not_found(
+    api: Api, anchor: RegisteredAnchor
+) -> None:
+    """Errors: `404` for what "does not exist or exists for [...] another anchor"."""
+    theirs = post_transaction(make_sending_anchor()).json()["id"]
+    for transaction in (theirs, str(uuid.uuid4()), "7"):
+        whom = {"transaction_id": transaction, "type": "sep31-sender"}
+        assert_error(api.get(**whom), 404)
+        assert_error(api.put(**whom, **NAMES), 404)
 
 
-def test_get_and_put_of_an_id_of_another_account(call: Any, customer_id: str) -> None:
-    """Customer GET, Errors and Customer PUT, Response: 404."""
-    stranger = make_sending_anchor().headers()
-    assert_error(call("get", "", {"id": customer_id}, headers=stranger), 404)
-    assert_error(call("put", "", {"id": customer_id, **SENDER}, headers=stranger), 404)
-
-
-def test_put_is_idempotent(call: Any) -> None:
-    """Customer PUT: "in an authenticated and idempotent fashion"; the id is for later calls."""
-    first = call("put", "", {**SENDER, "memo": "7"})
-    again = call("put", "", {**SENDER, "memo": "7"})
-    by_id = call("put", "", {"id": first.json()["id"], "email_address": "ana@example.com"})
-    assert first.status_code == again.status_code == by_id.status_code == 202
-    assert first.json() == again.json() == by_id.json()
-
-
-def test_put_takes_binary_fields_after_the_others(client: Client, anchor: RegisteredAnchor) -> None:
-    """Customer PUT, Request: binary fields in multipart/form-data, after all others."""
-    parts = {**SENDER, "photo_id_front": photo()}
-    body = encode_multipart(BOUNDARY, parts)
-    put = client.put("/sep12/customer", body, MULTIPART_CONTENT, headers=anchor.headers())
-    assert put.status_code == 202
-    got = client.get("/sep12/customer", {"id": put.json()["id"]}, headers=anchor.headers()).json()
-    assert got["provided_fields"]["photo_id_front"]["type"] == "binary"
-
-
-def test_put_errors(call: Any) -> None:
-    """Customer PUT, Response: 404 for an unknown id; all errors "under the `error` key"."""
-    assert_error(call("put", "", {"id": str(uuid.uuid4()), **SENDER}), 404)
-    assert_error(call("put", "", {"birth_date": "tomorrow"}), 400)
-    assert_error(call("put", "", {"mobile_number_verification": "123456"}), 400)
-
-
-def test_put_verification_errors(call: Any, customer_id: str) -> None:
-    """Customer PUT Verification, Response: 404 for an unknown id, else 400."""
-    code = {"mobile_number_verification": "2735021"}
-    assert_error(call("put", "/verification", {"id": str(uuid.uuid4()), **code}), 404)
-    assert_error(call("put", "/verification", {"id": customer_id, **code}), 400)
-    assert_error(call("put", "/verification", {"id": customer_id}), 400)
-    assert_error(call("put", "/verification", code), 400)
-
-
-def test_delete(call: Any, anchor: RegisteredAnchor, customer_id: str) -> None:
-    """DELETE Responses: 200, then 404; 404 for an account that is not the token's."""
-    assert_error(call("delete", f"/{Keypair.random().public_key}", {"memo": "7"}), 404)
-    assert_error(call("delete", f"/{anchor.account}", {"memo": "8"}), 404)
-    whom = {"memo": "7", "memo_type": "id"}
-    assert call("delete", f"/{anchor.account}", whom).status_code == 200
-    assert_error(call("delete", f"/{anchor.account}", whom), 404)
-    assert_error(call("get", "", {"id": customer_id}), 404)
-
-
-def test_callback_put_responses(call: Any, customer_id: str) -> None:
-    """Customer callback PUT, PUT Responses: 200, or 404 for an unknown customer."""
-    url = {"url": "https://callback.example.com/kyc"}
-    assert call("put", "/callback", {"id": customer_id, **url}).status_code == 200
-    assert call("put", "/callback", {"memo": "7", **url}).status_code == 200
-    assert_error(call("put", "/callback", {"id": str(uuid.uuid4()), **url}), 404)
-    assert_error(call("put", "/callback", {"memo": "8", **url}), 404)
-
-
-def test_callback_post_is_signed(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Callback POST Request: the body of GET, with a `Signature` that VERIFY's steps accept."""
-    posted: dict[str, Any] = {}
-
-    def post(url: str, *, body: bytes, headers: dict[str, str], **limits: Any) -> HttpAnswer:
-        posted.update(url=url, body=body, headers=headers)
-        return HttpAnswer(200, {}, b"")
-
-    monkeypatch.setattr("callbacks.services.safe_post", post)
-    customer_id = call("put", "", {"type": "sep31-sender", "first_name": "Ana"}).json()["id"]
-    call("put", "/callback", {"id": customer_id, "url": "https://callback.example.com/kyc"})
-    call("put", "", {"id": customer_id, "last_name": "Paz"})
-    deliver_callback(Callback.objects.get().pk)
-
-    assert json.loads(posted["body"]) == call("get", "", {"id": customer_id}).json()
-    found = re.fullmatch(r"t=(\d+), s=(\S+)", posted["headers"]["Signature"])
-    assert found is not None
-    assert abs(time.time() - int(found[1])) < 120
-    payload = f"{found[1]}.callback.example.com.".encode() + posted["body"]
-    signing_keypair().verify(payload, base64.b64decode(found[2]))
-
-
-def assert_fields(fields: dict[str, Any], *, provided: bool = False) -> None:
-    """Fields and Provided Fields: the properties of each."""
-    assert fields
-    for field in fields.values():
-        assert field["type"] in {"string", "binary", "number", "date"}
-        assert field["description"]
-        assert isinstance(field.get("choices", []), list)
-        assert isinstance(field.get("optional", False), bool)
-        if provided:
-            assert field["status"] in {
-                "ACCEPTED",
-                "PROCESSING",
-                "REJECTED",
-                "VERIFICATION_REQUIRED",
-            }
+# -- lang ---------------------------------------------------------------------------------------
+@pytest.mark.parametrize("lang", ["en", "es", "tlh", "not a language"])
+def test_any_lang_is_answered_in_english(api: Api, lang: str) -> None:
+    """`lang`: "Defaults to `en`"; descriptions "should be in this language". We have English
+    alone (docs/sending-anchors.md), and an answer in it is of more use than none."""
+    assert api.get(lang=lang).json() == api.get().json()
