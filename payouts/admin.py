@@ -28,6 +28,7 @@ PAYOUT_KINDS = {
     "accepted": "info",
     "claimed": "info",
     "delivered": "success",
+    "held": "warning",
     "refused": "warning",
     "failed": "danger",
     "cancelled": "",

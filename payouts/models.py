@@ -39,10 +39,12 @@ class Payout(models.Model):
         IN_FLIGHT = "in_flight", "an attempt was handed to the rail; outcome not known yet"
         ACCEPTED = "accepted", "the rail took it and will answer later"
         DELIVERED = "delivered", "the rail confirmed delivery"
+        HELD = "held", "kept back: it is doubted whether it may be paid"
         REFUSED = "refused", "the rail refused named fields; waiting for better ones"
         FAILED = "failed", "the rail can't deliver it; waiting for a decision"
         CANCELLED = "cancelled", "given up for good, nothing was or will be paid"
 
+    RETRYABLE = (Status.REFUSED, Status.FAILED, Status.HELD)
     # What the rail has yet to be asked or told about.
     OPEN = (Status.DUE, Status.IN_FLIGHT, Status.ACCEPTED)
 

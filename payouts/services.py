@@ -120,14 +120,14 @@ def _make_payout(order: PayoutOrder) -> Payout:
 
 
 def retry_payout(payout_id: uuid.UUID, *, details: dict[str, str] | None = None) -> Payout:
-    """Make a REFUSED or FAILED payout DUE again, with other `details` if they are given.
+    """Make a REFUSED, FAILED or HELD payout DUE again, with other `details` if they are given.
 
     A payout that is DUE already only gets the new details; in any other status nothing changes,
     for there is nothing to retry. `status` of the result tells.
     """
     with transaction.atomic():
         payout = Payout.objects.lock_one(payout_id)
-        retryable = payout.status in (Payout.Status.REFUSED, Payout.Status.FAILED)
+        retryable = payout.status in Payout.RETRYABLE
         if not retryable and payout.status != Payout.Status.DUE:
             return payout
         if details is not None:
@@ -140,6 +140,22 @@ def retry_payout(payout_id: uuid.UUID, *, details: dict[str, str] | None = None)
             announce(payout_changed, payout_id=payout.pk)
             announce(payout_due, payout_id=payout.pk)
         payout.save()
+    return payout
+
+
+def hold_payout(payout_id: uuid.UUID) -> Payout:
+    """Keep a payout back that waits for its (next) try, until `retry_payout` or `cancel_payout`.
+
+    In any other status nothing changes, for there is nothing to keep back, or it may be paid
+    already. `status` of the result tells.
+    """
+    with transaction.atomic():
+        # The lock that a claim takes too: either we see its attempt, or it finds this HELD.
+        payout = Payout.objects.lock_one(payout_id)
+        if payout.status == Payout.Status.DUE:
+            payout.status = Payout.Status.HELD
+            payout.next_try_at = None
+            payout.save(update_fields=["status", "next_try_at", "updated_at"])
     return payout
 
 

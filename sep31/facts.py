@@ -35,6 +35,7 @@ _PAYOUT = {
     Payout.Status.ACCEPTED: PayoutFact.ACCEPTED,
     Payout.Status.DELIVERED: PayoutFact.DELIVERED,
     Payout.Status.FAILED: PayoutFact.FAILED,
+    Payout.Status.HELD: PayoutFact.HELD,
     Payout.Status.CANCELLED: PayoutFact.CANCELLED,
 }
 

@@ -55,6 +55,8 @@ class Reason(StrEnum):
     RAIL_REFUSED_CUSTOMER_FIELDS = "rail_refused_customer_fields"
     RAIL_REFUSED_TRANSACTION_FIELDS = "rail_refused_transaction_fields"
     UNDELIVERABLE = "undeliverable"
+    PAYOUT_HELD = "payout_held"
+    PAYOUT_RELEASED = "payout_released"
     INFO_CORRECTED = "info_corrected"
     REFUND_STARTED = "refund_started"
     REFUND_CONFIRMED = "refund_confirmed"
@@ -89,6 +91,7 @@ class PayoutFact(StrEnum):
     UNDERWAY = "underway"  # handed to the rail without an answer: it may pay
     ACCEPTED = "accepted"  # the rail took it: it will probably pay
     DELIVERED = "delivered"
+    HELD = "held"  # kept back by us, because a customer was doubted before it left
     REFUSED_CUSTOMER = "refused_customer"
     REFUSED_TRANSACTION = "refused_transaction"
     FAILED = "failed"
@@ -116,6 +119,7 @@ class Effect(StrEnum):
     NONE = "none"
     PAY_OUT = "pay_out"
     RETRY_PAYOUT = "retry_payout"
+    HOLD_PAYOUT = "hold_payout"  # fails if it may already be paid
     REJECT_CUSTOMER_FIELDS = "reject_customer_fields"
     ASK_TRANSACTION_FIELDS = "ask_transaction_fields"
     REFUND = "refund"  # cancels the payout first; that fails if it may still pay
@@ -244,6 +248,10 @@ def _decide_paid(status: Status, facts: Facts) -> Decision | None:
         return None
     if facts.wish is Wish.REFUND:
         return Decision(status, Reason.REFUND_STARTED, Effect.REFUND, note=True)
+    if facts.payout is PayoutFact.DUE and facts.kyc is not Kyc.ACCEPTED:
+        # Whoever was accepted once may not be any more (a new sanctions list, an operator's
+        # second thought), and a rail that was away is tried for days.
+        return Decision(status, Reason.PAYOUT_HELD, Effect.HOLD_PAYOUT, note=True)
     if status is Status.ERROR:
         return _recover(facts)
     if facts.payout is PayoutFact.DUE:
@@ -263,7 +271,7 @@ def _delivered(status: Status) -> Decision:
 
 def _recover(facts: Facts) -> Decision | None:
     if facts.wish is Wish.RETRY and facts.recover_to:
-        retry = facts.payout in (PayoutFact.FAILED, PayoutFact.REFUSED_CUSTOMER)
+        retry = facts.payout in (PayoutFact.FAILED, PayoutFact.REFUSED_CUSTOMER, PayoutFact.HELD)
         return Decision(
             facts.recover_to,
             Reason.OPERATOR_RETRY,
@@ -299,7 +307,11 @@ def _decide_waiting_for_info(status: Status, facts: Facts) -> Decision | None:
 def _decide_next_payout(status: Status, facts: Facts) -> Decision | None:
     match facts.payout:
         case PayoutFact.NONE:
-            return _decide_first_payout(status, facts)
+            first = Decision(status, Reason.PAYMENT_RECEIVED, Effect.PAY_OUT)
+            return _decide_if_accepted(first, status, facts)
+        case PayoutFact.HELD:
+            release = Decision(status, Reason.PAYOUT_RELEASED, Effect.RETRY_PAYOUT, note=True)
+            return _decide_if_accepted(release, status, facts)
         case PayoutFact.REFUSED_CUSTOMER:
             return Decision(
                 Status.PENDING_CUSTOMER_INFO_UPDATE,
@@ -314,17 +326,19 @@ def _decide_next_payout(status: Status, facts: Facts) -> Decision | None:
             )
         case PayoutFact.FAILED:
             if facts.wish is Wish.RETRY:
-                return Decision(status, Reason.OPERATOR_RETRY, Effect.RETRY_PAYOUT, note=True)
+                again = Decision(status, Reason.OPERATOR_RETRY, Effect.RETRY_PAYOUT, note=True)
+                return _decide_if_accepted(again, status, facts)
             return _give_up(status, Reason.UNDELIVERABLE, facts)
         case _:
             # Cancelled without a refund can't be: both happen in one commit.
             return Decision(Status.ERROR, Reason.UNDELIVERABLE)
 
 
-def _decide_first_payout(status: Status, facts: Facts) -> Decision | None:
+def _decide_if_accepted(payout: Decision, status: Status, facts: Facts) -> Decision | None:
+    """`payout`, if both customers are accepted at this moment."""
     match facts.kyc:
         case Kyc.ACCEPTED:
-            return Decision(status, Reason.PAYMENT_RECEIVED, Effect.PAY_OUT)
+            return payout
         case Kyc.NEEDS_INFO:
             return Decision(Status.PENDING_CUSTOMER_INFO_UPDATE, Reason.CUSTOMER_INFO_MISSING)
         case Kyc.REJECTED:

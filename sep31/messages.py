@@ -24,6 +24,8 @@ STATUS_MESSAGES: dict[str, str] = {
         "The payout was refused because of wrong transaction fields; see required_info_updates."
     ),
     Reason.UNDELIVERABLE: "The payout can't be delivered; the money is being returned or held.",
+    Reason.PAYOUT_HELD: "The information about a customer is being checked before we pay out.",
+    Reason.PAYOUT_RELEASED: "All checks passed; we are paying the receiving client.",
     Reason.INFO_CORRECTED: "The corrected information arrived; we are trying the payout again.",
     Reason.REFUND_STARTED: "The payment is being sent back on Stellar.",
     Reason.REFUND_CONFIRMED: "The payment was sent back on Stellar.",

@@ -6,10 +6,10 @@ Nothing here is ever deleted. `Event` is append-only, which a database trigger e
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from django.db import models
+from django.db import connections, models
 from django.db.models import F, Q
 
 from kernel.sealed import SealedJSONField
@@ -59,6 +59,7 @@ class TransactionQuerySet(models.QuerySet["Transaction"]):
                 Q(sender=customer_id) | Q(receiver=customer_id),
                 status__in=[
                     Status.PENDING_RECEIVER,
+                    Status.PENDING_EXTERNAL,
                     Status.PENDING_CUSTOMER_INFO_UPDATE,
                     Status.PENDING_TRANSACTION_INFO_UPDATE,
                 ],
@@ -75,7 +76,7 @@ class Transaction(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    sending_anchor = models.ForeignKey(SendingAnchor, on_delete=models.PROTECT)
+    sending_anchor = models.ForeignKey(SendingAnchor, on_delete=models.PROTECT, db_index=False)
     account = models.CharField(max_length=56, help_text="Who created it (G...).")
     status = models.CharField(max_length=32, choices=[(s.value, s.value) for s in Status])
     reason = models.CharField(max_length=40, choices=[(r.value, r.value) for r in Reason])
@@ -93,10 +94,10 @@ class Transaction(models.Model):
     quote = models.OneToOneField(Quote, on_delete=models.PROTECT, null=True, blank=True)
     funding_method = models.CharField(max_length=40)
     sender = models.ForeignKey(
-        Customer, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+        Customer, on_delete=models.PROTECT, null=True, blank=True, related_name="+", db_index=False
     )
     receiver = models.ForeignKey(
-        Customer, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+        Customer, on_delete=models.PROTECT, null=True, blank=True, related_name="+", db_index=False
     )
     sender_type = models.CharField(max_length=60, blank=True)
     receiver_type = models.CharField(max_length=60, blank=True)
@@ -110,8 +111,14 @@ class Transaction(models.Model):
     stellar_account = models.CharField(max_length=56)
     memo_type = models.CharField(max_length=4)
     memo = models.CharField(max_length=64)
+    is_muxed = models.BooleanField(
+        default=False, help_text="Its memo is shown inside an M address, by request."
+    )
     ready_at = models.DateTimeField(null=True, blank=True)
     deadline = models.DateTimeField(help_text="By the ledger's clock; a payment at it is late.")
+    cancelled_at = models.DateTimeField(
+        null=True, blank=True, help_text="When the sending anchor asked to cancel it."
+    )
     callback_url = models.CharField(max_length=2000, blank=True)
     payout = models.OneToOneField(
         Payout, on_delete=models.PROTECT, null=True, blank=True, related_name="transaction"
@@ -129,6 +136,15 @@ class Transaction(models.Model):
         indexes = [
             models.Index(fields=["look_at"], condition=Q(status__in=OPEN), name="transaction_due"),
             models.Index(fields=["sending_anchor", "-started_at"], name="transaction_by_anchor"),
+            # GET /transactions: one of these for each status, so that no page costs more than itself.
+            models.Index(
+                fields=["sending_anchor", "status", "-started_at"], name="transaction_started"
+            ),
+            models.Index(
+                fields=["sending_anchor", "status", "updated_at"], name="transaction_updated"
+            ),
+            models.Index(fields=["sender", "-started_at"], name="transaction_by_sender"),
+            models.Index(fields=["receiver", "-started_at"], name="transaction_by_receiver"),
             models.Index(fields=["status", "-started_at"], name="transaction_by_status"),
             models.Index(fields=["-started_at"], name="transaction_newest"),
         ]
@@ -161,10 +177,47 @@ class Transaction(models.Model):
         return str(self.id)
 
 
+class FeedQuerySet(models.QuerySet["Feed"]):
+    # One statement also where the feed is new. Rows are taken in the order in which they stand.
+    _TAKE = """
+        INSERT INTO sep31_feed (sending_anchor_id, last) VALUES {rows}
+        ON CONFLICT (sending_anchor_id) DO UPDATE SET last = sep31_feed.last + EXCLUDED.last
+        RETURNING sending_anchor_id, last
+    """
+
+    def lock_and_count(self, counts: Mapping[int, int]) -> dict[int, int]:
+        """Lock the feeds of these sending anchors, and take so many numbers of each.
+
+        {sending anchor: count} -> {sending anchor: last number taken}. Whoever takes numbers
+        commits before the next one takes any, so numbers are in the order of commits: a reader
+        who saw one has seen all before it. Nothing may wait for another lock after this one.
+        """
+        if not counts:
+            return {}
+        rows = ", ".join(["(%s, %s)"] * len(counts))
+        values = [value for pair in sorted(counts.items()) for value in pair]
+        with connections[self.db].cursor() as cursor:
+            cursor.execute(self._TAKE.format(rows=rows), values)
+            return dict(cursor.fetchall())
+
+
+class Feed(models.Model):
+    """How many numbers of a sending anchor's feed (GET /events) are taken."""
+
+    sending_anchor = models.OneToOneField(SendingAnchor, on_delete=models.PROTECT, primary_key=True)
+    last = models.BigIntegerField()
+
+    objects = FeedQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"{self.sending_anchor_id}: {self.last}"
+
+
 class Event(models.Model):
     """One change of a transaction, or a note on something that happened to it.
 
-    What operators see as its timeline. Append-only.
+    What operators see as its timeline. Append-only. Changes of status after the first one have a
+    number in their sending anchor's feed: 1, 2, 3 and so on, without a gap.
     """
 
     transaction = models.ForeignKey(Transaction, on_delete=models.PROTECT, related_name="events")
@@ -173,9 +226,19 @@ class Event(models.Model):
     reason = models.CharField(max_length=40, choices=[(r.value, r.value) for r in Reason])
     actor = models.CharField(max_length=150, default="landfall")
     at = models.DateTimeField()
+    # To the feed and not to the sending anchor: a daily limit locks that one.
+    feed = models.ForeignKey(
+        Feed, on_delete=models.PROTECT, null=True, blank=True, related_name="+", db_index=False
+    )
+    number = models.BigIntegerField(null=True, blank=True)
 
     class Meta:
         ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["feed", "number"], condition=Q(number__isnull=False), name="event_number"
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.from_status or '(new)'} → {self.to_status}: {self.reason}"
@@ -295,3 +358,39 @@ class Refund(models.Model):
 
     def __str__(self) -> str:
         return f"{self.amount} of {self.receipt_id}"
+
+
+class StatusTime(models.Model):
+    """How long transactions stayed in a status lately, by how and in what they were delivered."""
+
+    funding_method = models.CharField(max_length=40)
+    asset = models.CharField(max_length=80)
+    status = models.CharField(max_length=32)
+    seconds = models.PositiveIntegerField()
+    sample = models.PositiveIntegerField(help_text="Of how many transactions.")
+    measured_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["funding_method", "asset", "status"], name="status_time_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.status} by {self.funding_method}: {self.seconds} s"
+
+
+class IdempotentRequest(models.Model):
+    """A POST that came with an Idempotency-Key, and the answer that it got.
+
+    Nothing of the request stands in it but keyed digests.
+    """
+
+    digest = models.CharField(max_length=64, primary_key=True, help_text="Of the caller and key.")
+    fingerprint = models.CharField(max_length=64, help_text="Of the body.")
+    answer = models.TextField(blank=True, help_text="The JSON that was answered with 201.")
+    created_at = models.DateTimeField(auto_now_add=True, db_index=True)
+
+    def __str__(self) -> str:
+        return self.digest

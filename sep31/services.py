@@ -24,11 +24,13 @@ from callbacks.services import (
 from kernel.api import require_text
 from kernel.assets import parse_asset_name
 from kernel.errors import BadRequest, Conflict
+from payouts.models import Payout
 from payouts.services import (
     PayoutInFlight,
     PayoutOrder,
     cancel_payout,
     create_payouts,
+    hold_payout,
     retry_payout,
 )
 from sep10.models import SendingAnchor
@@ -243,6 +245,11 @@ def _carry_out(decision: Decision, row: Transaction, facts: Facts, batch: _Batch
             assert row.payout_id is not None
             row.payout = retry_payout(row.payout_id, details=_payout_details([row])[row.pk])
             return replace(facts, payout=PayoutFact.DUE, wish=Wish.NONE)
+        case Effect.HOLD_PAYOUT:
+            assert row.payout_id is not None
+            row.payout = hold_payout(row.payout_id)
+            held = row.payout.status == Payout.Status.HELD
+            return replace(facts, payout=PayoutFact.HELD) if held else None
         case Effect.REJECT_CUSTOMER_FIELDS:
             return _reject_customer_fields(row, batch.gathered)
         case Effect.ASK_TRANSACTION_FIELDS:

@@ -8,6 +8,9 @@ import pytest
 from django.core.management import call_command
 
 from payouts.models import Payout
+from payouts.rails.base import Answer, Outcome
+from payouts.rails.sandbox_bank import SandboxBank
+from payouts.services import send_payout
 from sep12.models import Customer, ScreeningHit
 from sep12.screening import services as screening
 from sep31.models import Refund, Transaction
@@ -109,6 +112,48 @@ def test_the_payment_of_a_blocked_customer_ends_as_the_policy_says_and_not_as_a_
     assert not Payout.objects.exists()
     assert Refund.objects.get().transaction == row
     assert row.reason == "customer_rejected"
+
+
+def rail_is_away(row: Transaction, monkeypatch) -> Payout:
+    """The first try failed, and the payout waits for the next one."""
+    monkeypatch.setattr(
+        SandboxBank, "send", lambda *_: Answer(Outcome.FAILED, retryable=True, message="away")
+    )
+    pay(row)
+    payout = Payout.objects.get()
+    send_payout(payout.pk)
+    payout.refresh_from_db()
+    assert payout.status == "due"
+    return payout
+
+
+def test_a_hit_found_while_the_rail_is_away_keeps_the_payout_back_until_it_is_dismissed(
+    anchor, lists, monkeypatch
+):
+    row = ready_transaction(anchor)
+    payout = rail_is_away(row, monkeypatch)
+    lists(NOBODY, RECEIVER)
+    screen()
+    look(row)
+    assert (row.status, row.reason) == ("pending_receiver", "payout_held")
+    Payout.objects.update(next_try_at=None)
+    assert not send_payout(payout.pk)
+    decide(confirmed=False)
+    look(row)
+    payout.refresh_from_db()
+    assert (row.reason, payout.status) == ("payout_released", "due")
+
+
+def test_a_payout_that_waits_is_given_up_once_its_customer_is_blocked(anchor, lists, monkeypatch):
+    row = ready_transaction(anchor)
+    payout = rail_is_away(row, monkeypatch)
+    lists(NOBODY, SENDER)
+    screen()
+    decide(confirmed=True)
+    look(row)
+    payout.refresh_from_db()
+    assert payout.status == "cancelled"
+    assert Refund.objects.get().transaction == row
 
 
 def test_the_sweep_alone_pays_out_after_a_dismissal(anchor, lists):

@@ -11,6 +11,7 @@ import pytest
 from sep31.machine import (
     EDGES,
     FINAL,
+    PAID_OPEN,
     Decision,
     Effect,
     Facts,
@@ -88,11 +89,22 @@ def test_a_payout_is_made_once_only_with_the_money_and_with_accepted_customers(s
             continue
         assert facts.money is Money.HELD
         assert facts.refund is RefundFact.NONE
+        assert facts.kyc is Kyc.ACCEPTED
         if decision.effect is Effect.PAY_OUT:
             assert facts.payout is PayoutFact.NONE
-            assert facts.kyc is Kyc.ACCEPTED
         else:
             assert facts.payout not in MAY_PAY | {PayoutFact.DELIVERED, PayoutFact.NONE}
+
+
+@pytest.mark.parametrize("status", sorted(PAID_OPEN))
+def test_a_payout_that_waits_for_its_try_is_kept_back_once_a_customer_is_doubted(status):
+    for facts in EVERY_FACT:
+        waits = facts.payout is PayoutFact.DUE and facts.refund is RefundFact.NONE
+        if waits and facts.money is Money.HELD and facts.kyc is not Kyc.ACCEPTED:
+            decision = decide(status, facts)
+            assert decision is not None
+            refund = Effect.REFUND if facts.wish is Wish.REFUND else None
+            assert decision.effect is (refund or Effect.HOLD_PAYOUT)
 
 
 @pytest.mark.parametrize("status", Status)
@@ -118,6 +130,7 @@ def test_money_that_was_credited_never_expires(status):
 AFTER: dict[Effect, dict[str, Any]] = {
     Effect.PAY_OUT: {"payout": PayoutFact.DUE},
     Effect.RETRY_PAYOUT: {"payout": PayoutFact.DUE, "wish": Wish.NONE},
+    Effect.HOLD_PAYOUT: {"payout": PayoutFact.HELD},
     Effect.REJECT_CUSTOMER_FIELDS: {"kyc": Kyc.NEEDS_INFO},
     Effect.ASK_TRANSACTION_FIELDS: {"info_outstanding": True},
     Effect.REFUND: {
@@ -282,4 +295,5 @@ def test_nothing_is_retried_beside_a_refund_that_is_on_its_way(status):
 def test_each_reason_stands_in_the_table_or_is_a_note():
     used = {reason for reasons in EDGES.values() for reason in reasons}
     notes = {reason for reason in Reason if reason.startswith("payment_")}
-    assert set(Reason) - used - notes == {Reason.REFUND_STARTED}
+    steps = {Reason.REFUND_STARTED, Reason.PAYOUT_HELD, Reason.PAYOUT_RELEASED}
+    assert set(Reason) - used - notes == steps
