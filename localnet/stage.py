@@ -26,7 +26,11 @@ _EUR_FOR_USDC = Price(23, 25)  # the market's price: 0.92 EURC for one USDC
 _LUMENS = "500"
 _FEE = 10_000  # stroops that we bid per operation
 # What one unit of what is sold buys; `operator` rates of the demo.
-RATES = (("iso4217:MXN", "17.25"), ("iso4217:USD", "1"))
+RATES = (
+    (ASSET_CODE, "iso4217:MXN", "17.25"),
+    (ASSET_CODE, "iso4217:USD", "1"),
+    (SOURCE_CODE, "iso4217:EUR", "1"),
+)
 
 
 class Service(Protocol):
@@ -81,7 +85,7 @@ def set_stage(service: Service) -> None:
     """Make accounts, trust lines, purses and a market; tell the anchor of senders and rates."""
     stage = describe_stage(service)
     commands = [
-        ["set_rate", f"stellar:{ASSET_CODE}:{stage.asset.issuer}", buy, rate] for buy, rate in RATES
+        ["set_rate", f"stellar:{code}:{stage.asset.issuer}", buy, rate] for code, buy, rate in RATES
     ]
     commands += [
         ["register_sending_anchor", sender.name, sender.keypair.public_key]
@@ -90,7 +94,9 @@ def set_stage(service: Service) -> None:
     with Server(service.horizon_url) as server, ThreadPoolExecutor() as pool:
         _create_accounts(service, server)
         purses = pool.submit(_fill_purses, service, server, stage)
-        if not _trusts(_load(server, service.env["DISTRIBUTION_ACCOUNT"]), stage.asset):
+        account = _load(server, service.env["DISTRIBUTION_ACCOUNT"])
+        received = (stage.asset, Asset(SOURCE_CODE, stage.asset.issuer))
+        if not all(_trusts(account, asset) for asset in received):
             commands.append(["add_trustlines"])
         service.prepare_database(commands)
         purses.result()

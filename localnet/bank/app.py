@@ -24,7 +24,7 @@ _SHAPES = {
     "reference": re.compile(r"[\x21-\x7e]{1,64}", re.ASCII),
     "amount": re.compile(r"(?=.*[1-9])[0-9]{1,12}(\.[0-9]{1,7})?", re.ASCII),
     "currency": re.compile(r"[A-Z]{3}", re.ASCII),
-    "method": re.compile(r"bank_account|mobile_money", re.ASCII),
+    "method": re.compile(r"bank_account|mobile_money|SEPA", re.ASCII),
     "account_number": re.compile(r".{1,60}"),
     "account_holder": re.compile(r".{1,200}"),
 }

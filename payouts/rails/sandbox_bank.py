@@ -24,12 +24,18 @@ _NAMES = frozenset({"first_name", "last_name"})
 _REQUIRED = {
     "bank_account": _NAMES | {"bank_account_number", "bank_number"},
     "mobile_money": _NAMES | {"mobile_money_number"},
+    "SEPA": _NAMES | {"bank_account_number"},  # the IBAN, which says which bank it is
 }
 _OPTIONAL = {
     "bank_account": frozenset({"bank_branch_number", "bank_account_type", "bank_name"}),
     "mobile_money": frozenset({"mobile_money_provider"}),
+    "SEPA": frozenset({"bank_number"}),
 }
-_ACCOUNT_FIELDS = {"bank_account": "bank_account_number", "mobile_money": "mobile_money_number"}
+_ACCOUNT_FIELDS = {
+    "bank_account": "bank_account_number",
+    "mobile_money": "mobile_money_number",
+    "SEPA": "bank_account_number",
+}
 _KNOWN_FIELDS = frozenset[str]().union(*_REQUIRED.values(), *_OPTIONAL.values())
 
 
