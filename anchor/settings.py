@@ -205,6 +205,8 @@ CELERY_BEAT_SCHEDULE = {
         "sep12.tasks.purge_sent_codes": 3600.0,
         "sep12.tasks.screen_due_customers": SWEEP_SECONDS,
         "sep12.tasks.reload_sanctions_lists": 3600.0,
+        "sep38.tasks.fetch_due_rates": 15.0,
+        "sep38.tasks.purge_expired_quotes": 3600.0,
     }.items()
 }
 
@@ -300,8 +302,8 @@ PAYOUT_FIRST_RETRY_SECONDS = env.float("PAYOUT_FIRST_RETRY_SECONDS", default=5.0
 # -- What the anchor offers -------------------------------------------------------------------
 ANCHOR_CONFIG = Path(env.str("ANCHOR_CONFIG", default=str(BASE_DIR / "anchor.toml")))
 ANCHOR: dict[str, Any] = _load_config(ANCHOR_CONFIG)
-# A sep38.rates.RateSource.
-RATE_SOURCE = env.str("RATE_SOURCE", default="sep38.rates.OperatorTable")
+# How long a quote that nobody redeemed can be read after its expiry.
+QUOTE_KEEP_DAYS = env.int("QUOTE_KEEP_DAYS", default=90)
 
 # -- Logs -------------------------------------------------------------------------------------
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
@@ -435,6 +437,8 @@ UNFOLD = {
                 "separator": True,
                 "items": [
                     _menu_item("Rates", "currency_exchange", "sep38.rate"),
+                    _menu_item("Held rates", "pan_tool", "sep38.heldrate", "?outcome__exact=OPEN"),
+                    _menu_item("Rate feeds", "rss_feed", "sep38.ratefeed"),
                     _menu_item("Quotes", "request_quote", "sep38.quote"),
                 ],
             },

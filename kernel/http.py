@@ -105,6 +105,20 @@ def safe_post(
     return HttpAnswer(answer.status, answer.headers, answer.body[:max_bytes])
 
 
+def partner_get(
+    url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    max_bytes: int = DEFAULT_MAX_BYTES,
+    timeout: float = DEFAULT_TIMEOUT_SECONDS,
+) -> HttpAnswer:
+    """`safe_get` of a URL of our own settings: it may be http, at any port and private address."""
+    answer = _exchange("GET", url, None, headers or {}, max_bytes, timeout, trusted=True)
+    if len(answer.body) > max_bytes:
+        raise OutboundFailed(f"the answer is longer than {max_bytes} bytes")
+    return answer
+
+
 def partner_post(
     url: str,
     *,

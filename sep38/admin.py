@@ -1,9 +1,10 @@
-"""Rates, which operators add and nobody changes, and the quotes that were made from them."""
+"""Rates, which operators or sources add and nobody changes, and the quotes made from them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
@@ -15,10 +16,23 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
-from kernel.admin import DateFilter, Panel, RecordAdmin, ago, asset_filter, at, link_to, money
+from kernel.admin import (
+    ConfirmedAction,
+    DateFilter,
+    Done,
+    Panel,
+    RecordAdmin,
+    ago,
+    asset_filter,
+    at,
+    label,
+    link_to,
+    money,
+)
 from kernel.assets import AssetName
 from kernel.money import format_amount
-from sep38.models import Quote, Rate
+from sep38.feeds import accept_held_rate, refuse_held_rate
+from sep38.models import HeldRate, Quote, Rate, RateFeed
 from sep38.pairs import all_pairs
 from sep38.services import parse_rate, set_rate
 
@@ -133,7 +147,113 @@ class RateAdmin(RecordAdmin):
 
     @display(description="Since")
     def since(self, row: Rate) -> str:
-        return ago(row.created_at)
+        return ago(row.since)
+
+
+class _HeldRateAction(ConfirmedAction):
+    permission = "sep38.add_rate"
+    effect: ClassVar[str]
+
+    def refusal(self, row: HeldRate) -> str:
+        if row.outcome == HeldRate.Outcome.OPEN:
+            return ""
+        by = f" by {row.decided_by}" if row.decided_by else ""
+        return f"It does not wait any more: {row.get_outcome_display()}{by}."
+
+    def explain(self, row: HeldRate) -> list[tuple[str, Any]]:
+        names = (row.sell_asset, row.buy_asset)
+        newest = Rate.objects.newest_of([names]).get(names)
+        in_force = newest or row.before
+        return [
+            ("One of", row.sell_asset),
+            ("In", row.buy_asset),
+            ("Held rate", f"{format_amount(row.rate)}, as of {at(row.as_of)}, from {row.source}"),
+            ("In force", f"{format_amount(in_force.rate)}, since {at(in_force.since)}"),
+            ("Difference", f"{(row.rate - in_force.rate) / in_force.rate:+.1%}"),
+            ("Effect", self.effect),
+        ]
+
+
+class AcceptHeldRate(_HeldRateAction):
+    name = "accept"
+    label = "Put it in force"
+    icon = "check"
+    is_dangerous = True
+    effect = "Quotes are made from it at once."
+
+    def perform(self, request: HttpRequest, row: HeldRate, data: Mapping[str, Any]) -> Done:
+        rate = accept_held_rate(row.pk, request.user.get_username())
+        return Done(f"It is in force (rate #{rate.pk}).")
+
+
+class RefuseHeldRate(_HeldRateAction):
+    name = "refuse"
+    label = "Don't use it"
+    icon = "block"
+    effect = (
+        "The rate in force stays, until it is too old. The source's next one is looked at anew."
+    )
+
+    def perform(self, request: HttpRequest, row: HeldRate, data: Mapping[str, Any]) -> Done:
+        refuse_held_rate(row.pk, request.user.get_username())
+        return Done("It is not used.")
+
+
+@admin.register(HeldRate)
+class HeldRateAdmin(RecordAdmin):
+    """Fetched rates that are too far from the last one."""
+
+    list_display = ("sold", "bought", "written_rate", "rate_before", "source", "state", "since")
+    list_filter = ("outcome", asset_filter("sell_asset"), asset_filter("buy_asset"))
+    list_select_related = ("before",)
+    ordering = ("-pk",)
+    confirmed_actions = (AcceptHeldRate(), RefuseHeldRate())
+
+    @display(description="One of")
+    def sold(self, row: HeldRate) -> str:
+        return row.sell_asset.split(":")[1]
+
+    @display(description="In")
+    def bought(self, row: HeldRate) -> str:
+        return row.buy_asset.split(":")[1]
+
+    @display(description="Rate")
+    def written_rate(self, row: HeldRate) -> str:
+        return format_amount(row.rate)
+
+    @display(description="The one before")
+    def rate_before(self, row: HeldRate) -> str:
+        return format_amount(row.before.rate)
+
+    @display(description="State")
+    def state(self, row: HeldRate) -> str:
+        kind = "danger" if row.outcome == HeldRate.Outcome.OPEN else ""
+        return label(row.get_outcome_display(), kind)
+
+    @display(description="As of")
+    def since(self, row: HeldRate) -> str:
+        return ago(row.as_of)
+
+
+@admin.register(RateFeed)
+class RateFeedAdmin(RecordAdmin):
+    """How the sources of rates do."""
+
+    list_display = ("name", "state", "answered", "due", "error")
+    ordering = ("name",)
+
+    @display(description="State")
+    def state(self, row: RateFeed) -> str:
+        failing = f"failed {row.failures} times"
+        return label(failing, "danger") if row.failures else label("answers", "success")
+
+    @display(description="Answered last")
+    def answered(self, row: RateFeed) -> str:
+        return ago(row.answered_at)
+
+    @display(description="Asked next")
+    def due(self, row: RateFeed) -> str:
+        return ago(row.due_at)
 
 
 @admin.register(Quote)

@@ -2,75 +2,46 @@
 
 Two roundings, each by less than one smallest unit and each for us:
 
-- the percentage fee is rounded up to the sell asset's smallest unit;
-- what the client gets is rounded down to the buy asset's, or, where the client named it, what
-  the client pays is rounded up to the sell asset's. Who names `buy_amount` gets exactly that.
+- the percentages of the fee are rounded up, see `sep38.fees`;
+- what the client gets is rounded down to the buy asset's smallest unit, or, where the client named
+  it, what the client pays is rounded up to the sell asset's.
+
+Who names `sell_amount` pays exactly that. Who names `buy_amount` gets exactly that, or more where
+less would cost more: at the start of a tier with a lower fee.
 
 Prices follow from the amounts, not the other way round. They carry as many digits as it takes for
-`price * buy_amount` and `total_price * buy_amount`, rounded to the sell asset's decimals, to be
-exactly `sell_amount - fee` and `sell_amount`.
+SEP-38's formulas, rounded to the sell asset's decimals, to be exactly true.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
 from kernel.assets import AssetName
 from kernel.errors import BadRequest
-from kernel.money import MAX_STELLAR_AMOUNT, format_amount
+from kernel.money import MAX_STELLAR_AMOUNT, STELLAR_DECIMALS, format_amount
+from sep38.fees import Fee, Schedule, to_amount, to_units
+
+_MAX_UNITS = to_units(MAX_STELLAR_AMOUNT, STELLAR_DECIMALS)
 
 
 @dataclass(frozen=True)
 class Terms:
-    """On what terms we exchange. `rate`: units of `buy` for one of `sell`, before our spread.
-
-    Percentages are from 0 to below 100; `fee_fixed` is an amount of the sell asset.
+    """On what terms we exchange. `rate`: units of `buy` for one of `sell`, before our spread,
+    which is from 0 to below 100 percent. The fees are in `sell` or in `buy`.
     """
 
     sell: AssetName
     buy: AssetName
     rate: Decimal
     spread_percent: Decimal
-    fee_fixed: Decimal
-    fee_percent: Decimal
+    fees: Schedule
 
     @property
     def buy_per_sell(self) -> Fraction:
         return Fraction(self.rate) * (100 - Fraction(self.spread_percent)) / 100
-
-
-@dataclass(frozen=True)
-class FeeDetail:
-    name: str
-    description: str
-    amount: Decimal
-
-
-@dataclass(frozen=True)
-class Fee:
-    """What we keep beside the price. The details add up to `total`, in units of `asset`."""
-
-    total: Decimal
-    asset: AssetName
-    details: tuple[FeeDetail, ...]
-
-    def as_json(self) -> dict[str, object]:
-        """As SEP-38 (GET /price) and SEP-31 (Fee Details) write it."""
-        return {
-            "total": format_amount(self.total),
-            "asset": str(self.asset),
-            "details": [
-                {
-                    "name": detail.name,
-                    "description": detail.description,
-                    "amount": format_amount(detail.amount),
-                }
-                for detail in self.details
-            ],
-        }
 
 
 @dataclass(frozen=True)
@@ -88,83 +59,89 @@ def price_by_sell_amount(terms: Terms, sell_amount: Decimal) -> Price:
     """What a client gets for `sell_amount`, fee included. Raises `BadRequest` if that is nothing,
     or more than an amount may be.
     """
-    fee = _fee(terms, sell_amount)
-    exchanged = Fraction(sell_amount) - Fraction(fee.total)
-    # Down: less than a smallest unit of the buy asset stays with us.
-    buy_amount = _floor(exchanged * terms.buy_per_sell, terms.buy.decimals)
-    if buy_amount <= 0:
+    exchange = _Exchange(terms)
+    sold = to_units(sell_amount, exchange.sell_decimals)
+    if terms.fees.asset == terms.sell:
+        gross = sold
+        bought = exchange.bought_for(sold - terms.fees.total(sold))
+    else:
+        gross = exchange.bought_for(sold)
+        exchange.check_size("sell_amount", sold, gross)
+        bought = gross - terms.fees.total(gross)
+    fee = terms.fees.fee_of(gross)
+    if bought <= 0:
         raise BadRequest(
             f"sell_amount is too small: after the fee of {format_amount(fee.total)} "
-            f"{terms.sell.code} nothing would be left to deliver"
+            f"{fee.asset.code} nothing would be left to deliver"
         )
-    if buy_amount > MAX_STELLAR_AMOUNT:
-        raise BadRequest("sell_amount is too large to exchange at once")
-    return _price(terms, sell_amount, buy_amount, fee)
+    exchange.check_size("sell_amount", sold, bought)
+    return exchange.price(sold, bought, fee)
 
 
 def price_by_buy_amount(terms: Terms, buy_amount: Decimal) -> Price:
     """The least that a client has to pay, fee included, to get `buy_amount`. Raises `BadRequest`
     if that is more than an amount may be.
     """
-    # Both up, for us, so that the exchange covers buy_amount. Since `exchanged` is in smallest
-    # units, the fee of the sum is exactly what lies between the two.
-    exchanged = _ceiling(Fraction(buy_amount) / terms.buy_per_sell, terms.sell.decimals)
-    share = 1 - Fraction(terms.fee_percent) / 100
-    sell_amount = _ceiling(
-        (Fraction(exchanged) + Fraction(terms.fee_fixed)) / share, terms.sell.decimals
-    )
-    if sell_amount > MAX_STELLAR_AMOUNT:
-        raise BadRequest("buy_amount is too large to exchange at once")
-    return _price(terms, sell_amount, buy_amount, _fee(terms, sell_amount))
+    exchange = _Exchange(terms)
+    bought = to_units(buy_amount, exchange.buy_decimals)
+    if terms.fees.asset == terms.sell:
+        exchanged = exchange.sold_for(bought)
+        gross = sold = terms.fees.least_gross(exchanged)
+        left = sold - terms.fees.total(sold)
+        if left > exchanged:
+            # The start of a tier: what the lower fee leaves is the client's, not ours.
+            bought = exchange.bought_for(left)
+    else:
+        gross = terms.fees.least_gross(bought)
+        bought = gross - terms.fees.total(gross)
+        sold = exchange.sold_for(gross)
+        exchange.check_size("buy_amount", sold, gross)
+    exchange.check_size("buy_amount", sold, bought)
+    return exchange.price(sold, bought, terms.fees.fee_of(gross))
 
 
-def _fee(terms: Terms, sell_amount: Decimal) -> Fee:
-    # Up: less than a smallest unit of the sell asset, for us.
-    percentage = _ceiling(
-        Fraction(sell_amount) * Fraction(terms.fee_percent) / 100, terms.sell.decimals
-    )
-    details = (
-        FeeDetail("Fixed fee", "Charged once per payment.", terms.fee_fixed),
-        FeeDetail(
-            "Percentage fee",
-            f"{format_amount(terms.fee_percent)}% of the amount sold.",
-            percentage,
-        ),
-    )
-    return Fee(
-        total=terms.fee_fixed + percentage,
-        asset=terms.sell,
-        details=tuple(detail for detail in details if detail.amount > 0),
-    )
+class _Exchange:
+    """Conversion between smallest units of both assets."""
 
+    def __init__(self, terms: Terms) -> None:
+        self.terms = terms
+        self.sell_decimals, self.buy_decimals = terms.sell.decimals, terms.buy.decimals
+        per_unit = terms.buy_per_sell * Fraction(10) ** (self.buy_decimals - self.sell_decimals)
+        self._bought, self._sold = per_unit.numerator, per_unit.denominator
 
-def _price(terms: Terms, sell_amount: Decimal, buy_amount: Decimal, fee: Fee) -> Price:
-    # An error of half a unit in the last digit of a price, times buy_amount, must stay below half
-    # a smallest unit of the sell asset.
-    decimals = terms.sell.decimals + len(str(math.ceil(buy_amount)))
+    def bought_for(self, sold: int) -> int:
+        """Down: less than a smallest unit of the buy asset stays with us."""
+        return sold * self._bought // self._sold
 
-    def per_unit(amount: Fraction) -> Decimal:
-        # To the nearest: the amounts are what counts, so nobody gains.
-        return _scaled(round(amount / Fraction(buy_amount) * 10**decimals), decimals)
+    def sold_for(self, bought: int) -> int:
+        """Up, for us: less than a smallest unit of the sell asset."""
+        return -(-bought * self._sold // self._bought)
 
-    total = Fraction(sell_amount)
-    return Price(
-        price=per_unit(total - Fraction(fee.total)),
-        total_price=per_unit(total),
-        sell_amount=sell_amount,
-        buy_amount=buy_amount,
-        fee=fee,
-    )
+    def check_size(self, named: str, sold: int, bought: int) -> None:
+        for units, decimals in ((sold, self.sell_decimals), (bought, self.buy_decimals)):
+            if units * 10**STELLAR_DECIMALS > _MAX_UNITS * 10**decimals:
+                raise BadRequest(f"{named} is too large to exchange at once")
 
+    def price(self, sold: int, bought: int, fee: Fee) -> Price:
+        """SEP-38, "Price Formulas", solved for the prices."""
+        sell_amount = to_amount(sold, self.sell_decimals)
+        buy_amount = to_amount(bought, self.buy_decimals)
+        if fee.asset == self.terms.sell:
+            paid, base = sell_amount - fee.total, buy_amount
+        else:
+            paid, base = sell_amount, buy_amount + fee.total
+        return Price(
+            price=self._ratio(paid, base),
+            total_price=self._ratio(sell_amount, buy_amount),
+            sell_amount=sell_amount,
+            buy_amount=buy_amount,
+            fee=fee,
+        )
 
-def _floor(amount: Fraction, decimals: int) -> Decimal:
-    return _scaled(math.floor(amount * 10**decimals), decimals)
-
-
-def _ceiling(amount: Fraction, decimals: int) -> Decimal:
-    return _scaled(math.ceil(amount * 10**decimals), decimals)
-
-
-def _scaled(units: int, decimals: int) -> Decimal:
-    """`units` of 10^-decimals. From text, since that is exact for any number of digits."""
-    return Decimal(f"{units}e-{decimals}")
+    def _ratio(self, paid: Decimal, base: Decimal) -> Decimal:
+        # An error of half a unit in the last digit of a price, times the base, must stay below
+        # half a smallest unit of the sell asset. To the nearest: the amounts are what counts, so
+        # nobody gains.
+        decimals = self.sell_decimals + len(str(int(base)))
+        exact = Fraction(paid) / Fraction(base) * 10**decimals
+        return to_amount(round(exact), decimals)

@@ -1,36 +1,20 @@
-"""Where rates come from. A firm quote names the `Rate` row that it was made from."""
+"""The rates in force. Quotes read our own table only: no request waits for the outside world."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
 
-from django.conf import settings
 from django.utils import timezone
-from django.utils.module_loading import import_string
 
 from kernel.errors import Unavailable
 from sep38.models import Rate
 from sep38.pairs import Pair
 
-
-class RateSource(Protocol):
-    """Implement this to take rates from elsewhere; `settings.RATE_SOURCE` names the class."""
-
-    def newest_rates(self, pairs: Sequence[Pair]) -> dict[Pair, Rate]:
-        """The stored row in force of each pair that has one, in a query or two for all pairs."""
-
-
-class OperatorTable:
-    """The rates that operators enter, in the admin or with `manage.py set_rate`."""
-
-    def newest_rates(self, pairs: Sequence[Pair]) -> dict[Pair, Rate]:
-        rows = Rate.objects.newest_of((str(pair.sell), str(pair.buy)) for pair in pairs)
-        return {
-            pair: rows[names]
-            for pair in pairs
-            if (names := (str(pair.sell), str(pair.buy))) in rows
-        }
+_DAY = timedelta(days=1)
+_SATURDAY = 5
+# So much older than any pair allows that the days need not be counted.
+_AGES = timedelta(days=3650)
 
 
 class NoFreshRate(Unavailable):
@@ -40,19 +24,39 @@ class NoFreshRate(Unavailable):
         super().__init__(f"There is no current rate of {pair.sell} for {pair.buy}; try again later")
 
 
-def fresh_rates(pairs: Sequence[Pair]) -> dict[Pair, Rate]:
-    """The rate of each pair that has one young enough."""
-    source: RateSource = import_string(settings.RATE_SOURCE)()
+def age_of(pair: Pair, rate: Rate, now: datetime) -> timedelta:
+    """How old a rate is, as `rate_max_age` counts: from the moment that the source names."""
+    age = now - rate.since
+    if pair.rate_rests_on_weekends and age < _AGES:
+        return age - weekend_between(rate.since, now)
+    return age
+
+
+def weekend_between(start: datetime, end: datetime) -> timedelta:
+    """How much of the time between two moments is Saturday or Sunday in UTC."""
+    found = timedelta(0)
+    midnight = start.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    while midnight < end:
+        if midnight.weekday() >= _SATURDAY:
+            found += min(midnight + _DAY, end) - max(midnight, start)
+        midnight += _DAY
+    return found
+
+
+def fresh_rates(pairs: Collection[Pair]) -> dict[tuple[str, str], Rate]:
+    """The rate of each pair that has one young enough, by the pair's `names`. One query."""
+    newest = Rate.objects.newest_of(pair.names for pair in pairs)
     now = timezone.now()
-    newest = source.newest_rates(pairs) if pairs else {}
     return {
-        pair: rate for pair, rate in newest.items() if now - rate.created_at <= pair.rate_max_age
+        pair.names: rate
+        for pair in pairs
+        if (rate := newest.get(pair.names)) and age_of(pair, rate, now) <= pair.rate_max_age
     }
 
 
 def fresh_rate(pair: Pair) -> Rate:
     """The rate of `pair`. Raises `NoFreshRate`: a rate that nobody renewed stops quotes."""
-    rate = fresh_rates([pair]).get(pair)
+    rate = fresh_rates([pair]).get(pair.names)
     if rate is None:
         raise NoFreshRate(pair)
     return rate

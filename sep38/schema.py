@@ -31,10 +31,11 @@ QUOTE = "de762cda-a193-4961-861e-57b31fed6eb3"
 _NO_RATE = "There is no current rate of this pair, or something that we depend on does not answer."
 
 
-def asset(words: str) -> Schema:
+def asset(words: str, example: str = "iso4217:MXN") -> Schema:
     return text(
         f"{words} Named like `stellar:USDC:G...`, `stellar:native` or `iso4217:MXN`.",
         pattern=r"^(stellar:(native|[A-Za-z0-9]{1,12}:G[A-Z2-7]{55})|iso4217:[A-Z]{3})$",
+        example=example,
     )
 
 
@@ -223,9 +224,9 @@ def _prices() -> Operation:
         "Indicative. Name what you sell, with `sell_amount`, or what you want, with `buy_amount`.",
         sep=(38, "GET Prices"),
         parameters=(
-            query("sell_asset", "", asset("What you sell.")),
+            query("sell_asset", "", asset("What you sell.", sell)),
             query("sell_amount", "How much of it.", amount("")),
-            query("buy_asset", "", asset("What you want, if you don't name what you sell.")),
+            query("buy_asset", "", asset("What you want, if you don't name what you sell.", buy)),
             query("buy_amount", "How much of it.", amount("", "1700")),
             *_narrowed(),
         ),
@@ -268,6 +269,7 @@ def _no_rate() -> Schema:
 
 
 def _price() -> Operation:
+    sell, buy = example_pair()
     return operation(
         "get_price",
         "What an amount costs",
@@ -275,8 +277,8 @@ def _price() -> Operation:
         sep=(38, "GET Price"),
         parameters=(
             query("context", "What it is for.", text(enum=["sep31"]), required=True),
-            query("sell_asset", "", asset("What you sell."), required=True),
-            query("buy_asset", "", asset("What the receiving client gets."), required=True),
+            query("sell_asset", "", asset("What you sell.", sell), required=True),
+            query("buy_asset", "", asset("What the receiving client gets.", buy), required=True),
             query("sell_amount", "What you pay, fees included.", amount("")),
             query("buy_amount", "What the receiving client is to get.", amount("", "1700")),
             *_narrowed(),
@@ -316,7 +318,7 @@ def _post_quote() -> Operation:
             record(
                 {
                     "context": text("What it is for.", enum=["sep31"]),
-                    "sell_asset": asset("What you sell."),
+                    "sell_asset": asset("What you sell.", sell),
                     "buy_asset": asset("What the receiving client gets."),
                     "sell_amount": amount_sent("What you pay, fees included."),
                     "buy_amount": amount_sent(

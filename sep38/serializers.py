@@ -46,10 +46,22 @@ class PricesRequest:
     pairs: list[Pair]
     sell_amount: Decimal | None
     buy_amount: Decimal | None
+    buy_delivery_method: str
+    country_code: str
 
     @property
     def lists_buy_assets(self) -> bool:
         return self.sell_amount is not None
+
+    def of_pair(self, pair: Pair) -> PriceRequest:
+        return PriceRequest(
+            pair=pair,
+            sell_amount=self.sell_amount,
+            buy_amount=self.buy_amount,
+            buy_delivery_method=self.buy_delivery_method,
+            country_code=self.country_code,
+            context="sep31",
+        )
 
 
 def read_query(query: QueryDict) -> dict[str, Any]:
@@ -88,6 +100,8 @@ def read_prices_request(data: dict[str, Any]) -> PricesRequest:
         ],
         sell_amount=amount if sells else None,
         buy_amount=None if sells else amount,
+        buy_delivery_method=method,
+        country_code=country,
     )
 
 

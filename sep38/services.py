@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import logging
 import re
-from datetime import datetime
+import uuid
+from collections.abc import Collection
+from datetime import datetime, timedelta
 from decimal import Decimal
 
+from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 
 from kernel.assets import AssetName
 from kernel.errors import ApiError, BadRequest, NotFound
 from kernel.money import format_amount
+from kernel.rows import insert_rows
 from sep1.assets import received_assets
 from sep10.authentication import Caller
+from sep10.models import SendingAnchor
 from sep38.models import Quote, Rate
 from sep38.pairs import Pair, find_pair
 from sep38.pricing import Price, Terms, price_by_buy_amount, price_by_sell_amount
@@ -26,21 +32,25 @@ _RATE = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?", re.ASCII)
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
 
-def list_prices(request: PricesRequest) -> list[tuple[Pair, Price]]:
-    """What each pair asks for the amount (GET /prices); pairs that can't serve it are left out.
+def list_prices(
+    request: PricesRequest, anchor: SendingAnchor | None = None
+) -> list[tuple[Pair, Price]]:
+    """What each pair asks for the amount (GET /prices); pairs that can't serve it, or not this
+    sending anchor, are left out.
 
-    If that leaves none, raises why: `NoFreshRate`, or the `BadRequest` of the amount.
+    If that leaves none, raises why: `NoFreshRate`, or the `BadRequest` of the asset or amount.
     """
     rates = fresh_rates(request.pairs)
     priced: list[tuple[Pair, Price]] = []
     obstacle: ApiError | None = None
     for pair in request.pairs:
-        if pair not in rates:
+        rate = rates.get(pair.names)
+        if rate is None:
             logger.warning("no current rate of %s: it is not offered", pair)
             obstacle = NoFreshRate(pair)
             continue
         try:
-            price = _price(pair, rates[pair], request.sell_amount, request.buy_amount)
+            price = _price(request.of_pair(pair), rate, anchor)
         except BadRequest as error:
             obstacle = obstacle or error
         else:
@@ -50,10 +60,9 @@ def list_prices(request: PricesRequest) -> list[tuple[Pair, Price]]:
     return priced
 
 
-def price_request(request: PriceRequest) -> Price:
+def price_request(request: PriceRequest, anchor: SendingAnchor | None = None) -> Price:
     """The indicative price of GET /price. Raises `BadRequest` or `NoFreshRate`."""
-    rate = fresh_rate(request.pair)
-    return _price(request.pair, rate, request.sell_amount, request.buy_amount)
+    return _price(request, fresh_rate(request.pair), anchor)
 
 
 def price_now(
@@ -66,7 +75,8 @@ def price_now(
     pair = find_pair(sell, buy)
     if delivery_method and delivery_method not in pair.method_names:
         raise BadRequest(f"{buy} can't be delivered by {delivery_method}")
-    return price_by_sell_amount(_terms(pair, fresh_rate(pair)), sell_amount)
+    terms = _terms(pair, fresh_rate(pair), delivery_method or "")
+    return price_by_sell_amount(terms, sell_amount)
 
 
 def create_quote(caller: Caller, request: PriceRequest, expire_after: datetime | None) -> Quote:
@@ -80,8 +90,8 @@ def create_quote(caller: Caller, request: PriceRequest, expire_after: datetime |
         )
     expires_at = now + pair.quote_lifetime
     rate = fresh_rate(pair)
-    price = _price(pair, rate, request.sell_amount, request.buy_amount)
-    return Quote.objects.create(
+    price = _price(request, rate, caller.sending_anchor)
+    quote = Quote(
         sending_anchor=caller.sending_anchor,
         account=caller.account,
         sell_asset=str(pair.sell),
@@ -99,6 +109,8 @@ def create_quote(caller: Caller, request: PriceRequest, expire_after: datetime |
         rate=rate,
         expires_at=expires_at if expire_after is None else max(expires_at, expire_after),
     )
+    insert_rows([quote])
+    return quote
 
 
 def get_owned_quote(caller: Caller, quote_id: object) -> Quote:
@@ -137,42 +149,82 @@ def set_rate(sell: AssetName, buy: AssetName, rate: str, *, source: str = "opera
     )
 
 
-def _terms(pair: Pair, rate: Rate) -> Terms:
+def purge_expired_quotes(limit: int = 1000, batches: int = 100) -> int:
+    """Delete quotes that expired over `settings.QUOTE_KEEP_DAYS` ago and that nothing points at;
+    how many. The redeemed ones stay. At most `limit` a transaction, `batches` a call.
+    """
+    before = timezone.now() - timedelta(days=settings.QUOTE_KEEP_DAYS)
+    deleted = 0
+    for _ in range(batches):
+        with transaction.atomic():
+            expired = [quote.pk for quote in Quote.objects.lock_expired(before, limit)]
+            redeemed = _pointed_at(expired)
+            Quote.objects.filter(pk__in=redeemed).update(kept=True)
+            count, _rows = Quote.objects.filter(pk__in=set(expired) - redeemed).delete()
+        deleted += count
+        if len(expired) < limit:
+            break
+    return deleted
+
+
+def _pointed_at(quote_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+    """Which of the quotes a row of any other table points at; who redeems them is not ours to
+    know."""
+    found: set[uuid.UUID] = set()
+    for relation in Quote._meta.related_objects:
+        rows = relation.related_model._default_manager.filter(
+            **{f"{relation.field.name}__in": quote_ids}
+        )
+        found.update(rows.values_list(relation.field.attname, flat=True))
+    return found
+
+
+def _terms(pair: Pair, rate: Rate, method: str) -> Terms:
     return Terms(
         sell=pair.sell,
         buy=pair.buy,
         rate=rate.rate,
         spread_percent=pair.spread_percent,
-        fee_fixed=pair.fee_fixed,
-        fee_percent=pair.fee_percent,
+        fees=pair.schedule_for(method),
     )
 
 
-def _price(
-    pair: Pair, rate: Rate, sell_amount: Decimal | None, buy_amount: Decimal | None
-) -> Price:
-    if sell_amount is not None:
-        price = price_by_sell_amount(_terms(pair, rate), sell_amount)
+def _price(request: PriceRequest, rate: Rate, anchor: SendingAnchor | None) -> Price:
+    """The price that `anchor`, if we know who asks, would pay. Raises `BadRequest`."""
+    pair = request.pair
+    if anchor is not None and anchor.allowed_assets and pair.names[0] not in anchor.allowed_assets:
+        raise BadRequest("sell_asset names an asset that was not agreed with you")
+    terms = _terms(pair, rate, request.buy_delivery_method)
+    if request.sell_amount is not None:
+        price = price_by_sell_amount(terms, request.sell_amount)
     else:
-        assert buy_amount is not None
-        price = price_by_buy_amount(_terms(pair, rate), buy_amount)
-    _check_limits(pair, price, named="sell_amount" if sell_amount is not None else "buy_amount")
+        assert request.buy_amount is not None
+        price = price_by_buy_amount(terms, request.buy_amount)
+    _check_limits(request, price, anchor)
     return price
 
 
-def _check_limits(pair: Pair, price: Price, *, named: str) -> None:
-    """SEP-31's min_amount and max_amount of the asset that we would receive."""
-    asset = received_assets().get(pair.sell)
-    if asset is None:
-        return
-    of_what = "" if named == "sell_amount" else f" (it takes {format_amount(price.sell_amount)})"
-    if asset.min_amount is not None and price.sell_amount < asset.min_amount:
+def _check_limits(request: PriceRequest, price: Price, anchor: SendingAnchor | None) -> None:
+    """SEP-31's min_amount and max_amount of the asset that we would receive, and what was agreed
+    with the sending anchor."""
+    named, of_what = "sell_amount", ""
+    if request.sell_amount is None:
+        named, of_what = "buy_amount", f" (it takes {format_amount(price.sell_amount)})"
+    code = request.pair.sell.code
+    asset = received_assets().get(request.pair.sell)
+    if asset and asset.min_amount is not None and price.sell_amount < asset.min_amount:
         raise BadRequest(
             f"{named} is too small{of_what}: we take at least "
-            f"{format_amount(asset.min_amount)} {pair.sell.code}"
+            f"{format_amount(asset.min_amount)} {code}"
         )
-    if asset.max_amount is not None and price.sell_amount > asset.max_amount:
+    if asset and asset.max_amount is not None and price.sell_amount > asset.max_amount:
         raise BadRequest(
             f"{named} is too large{of_what}: we take at most "
-            f"{format_amount(asset.max_amount)} {pair.sell.code}"
+            f"{format_amount(asset.max_amount)} {code}"
+        )
+    agreed = anchor.max_transaction_amount if anchor else None
+    if agreed is not None and price.sell_amount > agreed:
+        raise BadRequest(
+            f"{named} is too large{of_what}: at most {format_amount(agreed)} {code} was agreed "
+            "with you"
         )

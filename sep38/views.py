@@ -9,9 +9,16 @@ from rest_framework.response import Response
 
 from kernel.errors import Forbidden
 from sep10.authentication import Caller
+from sep10.models import SendingAnchor
 from sep10.views import AuthenticatedView, OptionallyAuthenticatedView
 from sep38 import serializers, services
-from sep38.pairs import describe_assets
+from sep38.pairs import describe_assets, pairs_for
+
+
+def _anchor_of(request: Request) -> SendingAnchor | None:
+    """Who asks, where a token is optional: what was agreed with them holds for prices too."""
+    caller = cast(Caller | None, request.user)
+    return caller.sending_anchor if caller else None
 
 
 class InfoView(OptionallyAuthenticatedView):
@@ -20,7 +27,9 @@ class InfoView(OptionallyAuthenticatedView):
     refusal = Forbidden
 
     def get(self, request: Request) -> Response:
-        return Response({"assets": describe_assets()})
+        anchor = _anchor_of(request)
+        pairs = pairs_for(anchor.allowed_assets if anchor else ())
+        return Response({"assets": describe_assets(pairs)})
 
 
 class PricesView(OptionallyAuthenticatedView):
@@ -30,7 +39,8 @@ class PricesView(OptionallyAuthenticatedView):
 
     def get(self, request: Request) -> Response:
         wanted = serializers.read_prices_request(serializers.read_query(request.query_params))
-        return Response(serializers.write_prices(wanted, services.list_prices(wanted)))
+        priced = services.list_prices(wanted, _anchor_of(request))
+        return Response(serializers.write_prices(wanted, priced))
 
 
 class PriceView(OptionallyAuthenticatedView):
@@ -40,7 +50,9 @@ class PriceView(OptionallyAuthenticatedView):
 
     def get(self, request: Request) -> Response:
         wanted = serializers.read_price_request(serializers.read_query(request.query_params))
-        return Response(serializers.write_price(services.price_request(wanted)))
+        return Response(
+            serializers.write_price(services.price_request(wanted, _anchor_of(request)))
+        )
 
 
 class QuotesView(AuthenticatedView):
