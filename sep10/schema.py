@@ -145,7 +145,7 @@ _DISABLED = "This sending anchor is disabled; ask us why"
 def _too_many() -> Schema:
     return refusal(
         "Too many requests from your address or for the account.",
-        {"too_many": "Too many requests; try again in 2 seconds"},
+        {"too_many": "Too many requests; try again in 60 seconds"},
         headers=RETRY_AFTER,
     )
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from datetime import timedelta
+from io import StringIO
 from typing import Any
 
 import jwt
 import pytest
+from django.core.management import CommandError, call_command
 from django.utils import timezone
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
@@ -207,6 +210,41 @@ def test_tokens_from_before_a_revocation_are_refused_and_later_ones_are_not(
     assert "revoked" in knock(Door, authorization).data["error"]
     SendingAnchor.objects.update(tokens_valid_from=timezone.now() - timedelta(seconds=30))
     assert knock(Door, authorization).status_code == 200
+
+
+def test_a_token_that_no_client_domain_of_the_agreement_vouched_for_stops_working(
+    partner: RegisteredAnchor, settings: Any
+) -> None:
+    vouched = token(claims(partner.account, settings, client_domain="wallet.example"))
+    bare = token(claims(partner.account, settings))
+    SendingAnchor.objects.update(client_domains=["wallet.example"])
+    assert knock(Door, vouched).status_code == 200
+    assert "client_domain" in knock(Door, bare).data["error"]
+    SendingAnchor.objects.update(client_domains=["other.example"])
+    assert knock(Door, vouched).status_code == 401
+
+
+def test_revoking_ends_the_tokens_of_one_sending_anchor_at_once(
+    partner: RegisteredAnchor, settings: Any
+) -> None:
+    other = make_sending_anchor("Other")
+    old = token(claims(partner.account, settings, iat=int(time.time()) - 5))
+    theirs = token(claims(other.account, settings, iat=int(time.time()) - 5))
+    call_command("revoke_tokens", "Partner", stdout=StringIO())
+    assert "revoked" in knock(Door, old).data["error"]
+    assert knock(Door, theirs).status_code == 200
+    later = token(claims(partner.account, settings, iat=int(time.time()) + 1))
+    assert knock(Door, later).status_code == 200
+    with pytest.raises(CommandError, match="no sending anchor Nobody"):
+        call_command("revoke_tokens", "Nobody")
+
+
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(st.binary(max_size=3000))
+def test_any_json_in_a_tokens_header_is_refused(raw: bytes) -> None:
+    for head in (raw, b"[" * 2500, b'{"alg":' + b"[" * 2500):
+        segment = base64.urlsafe_b64encode(head).rstrip(b"=").decode()
+        assert knock(Door, f"Bearer {segment}.e30.x").status_code == 401
 
 
 def test_where_a_token_is_optional_a_bad_one_is_still_refused(partner: RegisteredAnchor) -> None:

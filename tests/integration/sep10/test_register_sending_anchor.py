@@ -42,6 +42,12 @@ def test_the_command_may_run_again_and_only_ever_adds() -> None:
     assert SendingAnchor.objects.get().allowed_callback_hosts == ["a.example", "b.example"]
 
 
+def test_client_domains_are_added_in_lower_case() -> None:
+    register("Partner", FIRST, "--client-domain", "Wallet.example")
+    register("Partner", FIRST, "--client-domain", "app.example")
+    assert SendingAnchor.objects.get().client_domains == ["wallet.example", "app.example"]
+
+
 def test_an_account_has_one_sending_anchor_only() -> None:
     register("Partner", FIRST)
     with pytest.raises(CommandError, match="belongs to the sending anchor Partner"):
@@ -52,7 +58,8 @@ def test_an_account_has_one_sending_anchor_only() -> None:
 @pytest.mark.parametrize(
     "arguments",
     [["Partner", "GABC"], ["", FIRST], ["x" * 101, FIRST], ["Partner"],
-     ["Partner", FIRST, "--callback-host", "x" * 254]],
+     ["Partner", FIRST, "--callback-host", "x" * 254],
+     ["Partner", FIRST, "--client-domain", "https://wallet.example"]],
 )  # fmt: skip
 def test_what_can_not_be_registered_is_said_and_not_done(arguments: list[str]) -> None:
     with pytest.raises(CommandError):

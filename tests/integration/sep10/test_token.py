@@ -486,6 +486,30 @@ def test_a_disabled_sending_anchor_gets_no_token(
     assert "disabled" in error_of(post(xdr), 403)
 
 
+def test_a_client_domain_by_agreement_must_vouch_for_each_token(
+    client: Client,
+    settings: Any,
+    partner: RegisteredAnchor,
+    post: Post,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wallet = Keypair.random()
+    body = f'SIGNING_KEY = "{wallet.public_key}"'.encode()
+    monkeypatch.setattr("sep10.client_domain.safe_get", lambda url, **k: HttpAnswer(200, {}, body))
+    SendingAnchor.objects.update(client_domains=["app.example", "wallet.example"])
+    without = signed(ask(client, partner.account), partner.keypair)
+    assert "must authenticate with its client_domain" in error_of(post(without), 403)
+    other = ask(client, partner.account, client_domain="evil.example")
+    assert "evil.example" in error_of(post(signed(other, partner.keypair, wallet)), 403)
+    assert not UsedChallenge.objects.exists()
+    right = ask(client, partner.account, client_domain="wallet.example")
+    claims = claims_of(post(signed(right, partner.keypair, wallet)), settings)
+    assert claims["client_domain"] == "wallet.example"
+    assert "used before" in error_of(post(signed(right, partner.keypair, wallet)))
+    SendingAnchor.objects.update(client_domains=[])
+    claims_of(post(without), settings)
+
+
 def test_a_token_costs_a_fixed_number_of_queries(
     client: Client,
     partner: RegisteredAnchor,

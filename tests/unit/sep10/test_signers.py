@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
@@ -74,6 +75,15 @@ def test_the_signers_and_the_medium_threshold_are_the_ledgers(horizon: Horizon) 
     assert load_signers(ACCOUNT) == AccountSigners(2, {ACCOUNT: 0, OTHER: 2})
 
 
+@pytest.mark.parametrize(("name", "threshold"), [("low", 1), ("medium", 2), ("high", 3)])
+def test_the_threshold_is_the_one_of_the_settings(
+    horizon: Horizon, settings: Any, name: str, threshold: int
+) -> None:
+    settings.AUTH_THRESHOLD = name
+    horizon(200, account([]))
+    assert load_signers(ACCOUNT) == AccountSigners(threshold, {})
+
+
 def test_an_account_that_horizon_does_not_know_does_not_exist(horizon: Horizon) -> None:
     horizon(404, NOT_FOUND)
     assert load_signers(ACCOUNT) is None
@@ -85,6 +95,8 @@ def test_an_account_that_horizon_does_not_know_does_not_exist(horizon: Horizon) 
         (404, "<html>nginx</html>"), (404, "{}"), (404, "[]"), (404, ""), (404, '{"extras": null}'),
         (400, "{}"), (429, "{}"), (500, ""), (502, "<html>"), (503, "{}"), (504, "{}"),
         (200, ""), (200, "<html>"), (200, "[]"), (200, "{}"), (200, "null"),
+        (200, "[" * 100_000), (301, "{}"), (302, "{}"), (404, "[" * 100_000),
+        (200, account([{"key": "GABC", "weight": 1, "type": "ed25519_public_key"}])),
         (200, account([{"key": OTHER}])), (200, '{"x": "' + "a" * 2_000_000 + '"}'),
     ],
     ids=lambda value: str(value)[:6],
@@ -109,3 +121,56 @@ def test_a_horizon_that_says_nothing_is_given_up(settings: Any) -> None:
         settings.HORIZON_URL = f"http://127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(Unavailable):
             load_signers(ACCOUNT)
+
+
+@pytest.fixture
+def keeping_horizon(settings: Any) -> Iterator[list[Any]]:
+    """A Horizon that keeps connections and collects them; its answers have a length."""
+    peers: list[Any] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            peers.append(self.client_address)
+            body = account([]).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    settings.HORIZON_URL = f"http://127.0.0.1:{server.server_address[1]}"
+    yield peers
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_connection_to_horizon_is_kept(keeping_horizon: list[Any]) -> None:
+    for _ in range(3):
+        load_signers(ACCOUNT)
+    assert len(keeping_horizon) == 3
+    assert len(set(keeping_horizon)) == 1
+
+
+def test_an_answer_that_drips_is_given_up_at_the_deadline(settings: Any) -> None:
+    settings.HORIZON_TIMEOUT_SECONDS = 0.3
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        settings.HORIZON_URL = f"http://127.0.0.1:{server.getsockname()[1]}"
+        given_up = threading.Event()
+
+        def drip() -> None:
+            peer, _ = server.accept()
+            with peer, contextlib.suppress(OSError):
+                peer.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+                while not given_up.wait(0.05):
+                    peer.sendall(b" ")
+
+        threading.Thread(target=drip, daemon=True).start()
+        with pytest.raises(Unavailable):
+            load_signers(ACCOUNT)  # by itself it would never end
+        given_up.set()
