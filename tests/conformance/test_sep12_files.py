@@ -112,6 +112,7 @@ def test_the_limit_is_10_mb_or_more_unless_told_otherwise(settings: Any) -> None
         (uploads.jpeg(), "image/png"),
         (b"%PDF-1.7 nothing", "application/pdf"),
     ],
+    ids=["empty", "text", "a page", "half of a picture", "another kind", "no document"],
 )
 def test_a_file_that_can_not_be_decoded_is_a_400(api: Api, raw: bytes, content_type: str) -> None:
     """File Size Limits: "All other error responses should use the `400 Bad Request` status and
