@@ -10,6 +10,7 @@ class AnchorConfig(AppConfig):
             authentication_checks,
             checks,
             kyc_checks,
+            rate_checks,
             screening_checks,
             wiring,
         )

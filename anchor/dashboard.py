@@ -24,8 +24,9 @@ from sep31.admin import MEANINGS, STATUS_KINDS
 from sep31.machine import OPEN, Status
 from sep31.messages import STATUS_MESSAGES
 from sep31.models import Receipt, Transaction
-from sep38.models import Rate
+from sep38.models import HeldRate, Rate, RateFeed
 from sep38.pairs import all_pairs
+from sep38.rates import age_of
 from stellar.models import Cursor, OutgoingPayment, ReceivedPayment, UnreadRecord
 
 MANY = 1000
@@ -78,6 +79,8 @@ def fill_dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, A
         troubles += _watchers()
     if can("sep38.view_rate"):
         troubles += _rates()
+    if can("sep38.view_heldrate"):
+        troubles += _rate_sources()
     context["troubles"] = troubles
     context["now"] = at(timezone.now())
     return context
@@ -296,10 +299,11 @@ def _watchers() -> Iterator[Trouble]:
 
 def _rates() -> Iterator[Trouble]:
     pairs = all_pairs()
-    newest = Rate.objects.newest_of((str(pair.sell), str(pair.buy)) for pair in pairs)
+    newest = Rate.objects.newest_of(pair.names for pair in pairs)
+    now = timezone.now()
     for pair in pairs:
-        rate = newest.get((str(pair.sell), str(pair.buy)))
-        old = timezone.now() - rate.created_at if rate else None
+        rate = newest.get(pair.names)
+        old = age_of(pair, rate, now) if rate else None
         if old is not None and old <= pair.rate_max_age * 0.8:
             continue
         is_stale = old is None or old > pair.rate_max_age
@@ -308,7 +312,26 @@ def _rates() -> Iterator[Trouble]:
             + ("is too old to quote from" if is_stale else "will soon be too old"),
             "Add a rate. Until then this pair is not quoted." if is_stale else "Add a rate.",
             "stale" if is_stale else "soon",
-            age(rate.created_at if rate else None),
+            age(rate.since if rate else None),
             reverse("admin:sep38_rate_add"),
             "danger" if is_stale else "warning",
+        )
+
+
+def _rate_sources() -> Iterator[Trouble]:
+    yield from _trouble(
+        HeldRate.objects.open(),
+        "created_at",
+        "Fetched rates that are far from the last",
+        "They are not used. Open one: put it in force, or refuse it.",
+        _list_url("sep38.heldrate", outcome__exact=HeldRate.Outcome.OPEN),
+    )
+    for feed in RateFeed.objects.exclude(error="").order_by("pk")[:20]:
+        yield Trouble(
+            f"The rates of {feed.name} could not all be fetched",
+            f"The source says, or we: {feed.error}",
+            f"{feed.failures} times" if feed.failures else "in part",
+            age(feed.answered_at),
+            _list_url("sep38.ratefeed"),
+            "warning",
         )
