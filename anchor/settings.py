@@ -195,6 +195,8 @@ CELERY_BEAT_SCHEDULE = {
     for name, seconds in {
         "stellar.tasks.watch_accounts": SWEEP_SECONDS,
         "sep31.tasks.sweep_transactions": SWEEP_SECONDS,
+        "sep31.tasks.measure_status_times": 300.0,
+        "sep31.tasks.purge_idempotent_requests": 3600.0,
         "payouts.tasks.send_due_payouts": SWEEP_SECONDS,
         "stellar.tasks.submit_outgoing_payments": SWEEP_SECONDS,
         "callbacks.tasks.deliver_due_callbacks": SWEEP_SECONDS,

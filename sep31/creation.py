@@ -54,6 +54,7 @@ class Request:
     refund_memo: str
     lang: str
     fields: dict[str, str]
+    is_muxed: bool = False
 
 
 def read_request(data: dict[str, Any]) -> Request:
@@ -80,6 +81,7 @@ def read_request(data: dict[str, Any]) -> Request:
         refund_memo=memo,
         lang=require_text(data, "lang", max_length=10, required=False) or "en",
         fields=read_fields(data, asset),
+        is_muxed=_read_account_type(data),
     )
 
 
@@ -108,6 +110,14 @@ def _read_funding_method(data: dict[str, Any], asset: ReceivedAsset) -> str:
     if method not in asset.funding_methods:
         raise BadRequest(f"funding_method must be one of: {', '.join(asset.funding_methods)}")
     return method
+
+
+def _read_account_type(data: dict[str, Any]) -> bool:
+    """An extension: whether the memo is wanted inside the address (M...), as an id."""
+    kind = require_text(data, "stellar_account_type", max_length=20, required=False)
+    if kind not in (None, "account", "muxed"):
+        raise BadRequest("stellar_account_type must be account or muxed")
+    return kind == "muxed"
 
 
 def _read_refund_memo(data: dict[str, Any]) -> tuple[str, str]:
@@ -201,7 +211,8 @@ def create_transaction(caller: Caller, request: Request) -> Transaction:
         refund_memo_type=request.refund_memo_type,
         refund_memo=request.refund_memo,
         stellar_account=settings.DISTRIBUTION_ACCOUNT,
-        memo_type=request.asset.memo_type,
+        memo_type="id" if request.is_muxed else request.asset.memo_type,
+        is_muxed=request.is_muxed,
         deadline=quote.expires_at
         if quote
         else now + timedelta(seconds=request.asset.payment_deadline_seconds),

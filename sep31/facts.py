@@ -112,6 +112,7 @@ def facts_of(row: Transaction, gathered: Gathered) -> Facts:
         refund_if_undeliverable=asset is not None and asset.policy.undeliverable == "refund",
         wish=Wish(row.operator_request),
         recover_to=Status(row.recover_to) if row.recover_to else None,
+        cancelled=row.cancelled_at is not None,
     )
 
 

@@ -48,6 +48,7 @@ class Reason(StrEnum):
     CHECKS_PASSED = "checks_passed"
     CUSTOMER_REJECTED = "customer_rejected"
     DEADLINE_PASSED = "deadline_passed"
+    CANCELLED = "cancelled"
     PAYMENT_RECEIVED = "payment_received"
     CUSTOMER_INFO_MISSING = "customer_info_missing"
     RAIL_ACCEPTED = "rail_accepted"
@@ -62,7 +63,8 @@ class Reason(StrEnum):
     REFUND_CONFIRMED = "refund_confirmed"
     REFUND_FAILED = "refund_failed"
     OPERATOR_RETRY = "operator_retry"
-    # Notes on payments that were not as agreed; they change no status.
+    # Notes; they change no status.
+    CANCEL_ASKED = "cancel_asked"
     PAYMENT_UNDERPAID = "payment_underpaid"
     PAYMENT_OVERPAID = "payment_overpaid"
     PAYMENT_LATE = "payment_late"
@@ -139,6 +141,7 @@ class Facts:
     refund_if_undeliverable: bool = True  # the asset's policy
     wish: Wish = Wish.NONE
     recover_to: Status | None = None
+    cancelled: bool = False  # the sending anchor gave it up; its deadline is the moment it did
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +162,9 @@ EDGES: dict[tuple[Status | None, Status], frozenset[Reason]] = {
     (None, _S.PENDING_RECEIVER): frozenset({_R.CREATED_CHECKING}),
     (_S.PENDING_RECEIVER, _S.PENDING_SENDER): frozenset({_R.CHECKS_PASSED}),
     (_S.PENDING_SENDER, _S.PENDING_RECEIVER): frozenset({_R.PAYMENT_RECEIVED}),
-    (_S.PENDING_SENDER, _S.EXPIRED): frozenset({_R.DEADLINE_PASSED}),
-    (_S.PENDING_RECEIVER, _S.EXPIRED): frozenset({_R.DEADLINE_PASSED}),
+    (_S.PENDING_SENDER, _S.EXPIRED): frozenset({_R.DEADLINE_PASSED, _R.CANCELLED}),
+    (_S.PENDING_RECEIVER, _S.EXPIRED): frozenset({_R.DEADLINE_PASSED, _R.CANCELLED}),
+    (_S.ERROR, _S.EXPIRED): frozenset({_R.CANCELLED}),
     (_S.PENDING_RECEIVER, _S.PENDING_EXTERNAL): frozenset({_R.RAIL_ACCEPTED}),
     (_S.PENDING_RECEIVER, _S.COMPLETED): frozenset({_R.RAIL_DELIVERED}),
     (_S.PENDING_EXTERNAL, _S.COMPLETED): frozenset({_R.RAIL_DELIVERED}),
@@ -216,8 +220,12 @@ def _decide_unpaid(status: Status, facts: Facts) -> Decision | None:
     if status is Status.PENDING_SENDER:
         # Accepted customers that are doubted later stop the payout, not the waiting.
         if facts.deadline_passed:
-            return Decision(Status.EXPIRED, Reason.DEADLINE_PASSED)
+            reason = Reason.CANCELLED if facts.cancelled else Reason.DEADLINE_PASSED
+            return Decision(Status.EXPIRED, reason)
         return None
+    if facts.cancelled and status in (Status.PENDING_RECEIVER, Status.ERROR):
+        # Nobody was told where to pay, so no payment can have come before.
+        return Decision(Status.EXPIRED, Reason.CANCELLED)
     if status is Status.PENDING_RECEIVER:
         if facts.deadline_passed:
             return Decision(Status.EXPIRED, Reason.DEADLINE_PASSED)
@@ -367,3 +375,10 @@ def refuse_wish(status: Status, facts: Facts, wish: Wish) -> str:
     if facts.payout in (PayoutFact.UNDERWAY, PayoutFact.ACCEPTED):
         return "A payout is on its way and may still be delivered; wait for the rail's answer."
     return ""
+
+
+def refuse_cancellation(status: Status, facts: Facts) -> str:
+    """Why a sending anchor can't cancel now, in plain words; "" if it can, or did already."""
+    if facts.money is Money.NONE and status not in (Status.COMPLETED, Status.REFUNDED):
+        return ""
+    return "The transaction was paid already, so it can't be cancelled any more"

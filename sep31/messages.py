@@ -10,6 +10,10 @@ STATUS_MESSAGES: dict[str, str] = {
     Reason.CHECKS_PASSED: "All checks passed. Waiting for your payment on Stellar.",
     Reason.CUSTOMER_REJECTED: "We can't serve one of the customers.",
     Reason.DEADLINE_PASSED: "No payment arrived in time.",
+    Reason.CANCEL_ASKED: (
+        "You cancelled it. It ends once the ledger shows that no payment came before."
+    ),
+    Reason.CANCELLED: "You cancelled it. A payment that still arrives is not taken.",
     Reason.PAYMENT_RECEIVED: "Your payment arrived; we are paying the receiving client.",
     Reason.CUSTOMER_INFO_MISSING: (
         "We need more about a customer. See GET /customer for the fields, then send them again."

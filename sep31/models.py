@@ -136,7 +136,7 @@ class Transaction(models.Model):
         indexes = [
             models.Index(fields=["look_at"], condition=Q(status__in=OPEN), name="transaction_due"),
             models.Index(fields=["sending_anchor", "-started_at"], name="transaction_by_anchor"),
-            # GET /transactions: one of these for each status, so that no page costs more than itself.
+            # GET /transactions reads one range of these for each status.
             models.Index(
                 fields=["sending_anchor", "status", "-started_at"], name="transaction_started"
             ),

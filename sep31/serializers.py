@@ -6,10 +6,13 @@ import base64
 from datetime import UTC, datetime
 from typing import Any
 
+from stellar_sdk import MuxedAccount
+
 from kernel.money import format_amount
 from sep31.machine import Reason, Status
 from sep31.messages import STATUS_MESSAGES
 from sep31.models import Receipt, Refund, Transaction
+from sep31.timing import estimate_seconds
 from stellar.models import OutgoingPayment
 
 
@@ -23,13 +26,14 @@ def describe_transaction(
     described = {
         "id": str(row.pk),
         "status": row.status,
+        "status_eta": estimate_seconds(row),
         "status_message": STATUS_MESSAGES[row.reason],
         **_describe_amounts(row),
         "quote_id": str(row.quote_id) if row.quote_id else None,
         **_describe_destination(row),
-        "started_at": _iso(row.started_at),
-        "updated_at": _iso(row.updated_at),
-        "completed_at": _iso(row.completed_at) if row.completed_at else None,
+        "started_at": describe_moment(row.started_at),
+        "updated_at": describe_moment(row.updated_at),
+        "completed_at": describe_moment(row.completed_at) if row.completed_at else None,
         "stellar_transaction_id": receipt.payment.transaction_hash if receipt else None,
         "external_transaction_id": row.payout.rail_reference or None if row.payout else None,
         **_describe_refund(row, refund),
@@ -43,13 +47,17 @@ def describe_created(row: Transaction) -> dict[str, str]:
     return {"id": str(row.pk), **_describe_destination(row)}
 
 
-def _iso(moment: datetime) -> str:
+def describe_moment(moment: datetime) -> str:
+    """SEP-31's "UTC ISO 8601 string"."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _describe_destination(row: Transaction) -> dict[str, str]:
     if row.ready_at is None:
         return {}
+    if row.is_muxed:
+        muxed = MuxedAccount(row.stellar_account, int(row.memo))
+        return {"stellar_account_id": muxed.account_muxed or ""}
     return {
         "stellar_account_id": row.stellar_account,
         "stellar_memo_type": row.memo_type,

@@ -36,6 +36,7 @@ from payouts.services import (
 from sep10.models import SendingAnchor
 from sep12.services import reject_fields, reveal_fields
 from sep31.facts import Gathered, facts_of, gather
+from sep31.feed import number_changes
 from sep31.machine import (
     EDGES,
     FINAL,
@@ -48,6 +49,7 @@ from sep31.machine import (
     Status,
     Wish,
     decide,
+    refuse_cancellation,
     refuse_wish,
 )
 from sep31.models import Event, Refund, Transaction
@@ -136,10 +138,12 @@ def _advance_locked(rows: Sequence[Transaction]) -> int:
         row.look_at = _look_again(row, batch.now)
     _create_payouts(batch.to_pay)
     changed = {event.transaction_id for event in batch.events}
-    Event.objects.bulk_create(batch.events)
     Transaction.objects.bulk_update([row for row in rows if row.pk in changed], _WRITTEN)
     Transaction.objects.bulk_update([row for row in rows if row.pk not in changed], _LOOKED_AT)
     queue_callbacks(batch.callbacks)
+    # Last, since whoever numbers events holds up all others that do.
+    number_changes(batch.events)
+    Event.objects.bulk_create(batch.events)
     return len(changed)
 
 
@@ -386,6 +390,38 @@ def set_callback(transaction_id: uuid.UUID, anchor: SendingAnchor, url: object) 
         row.callback_url = checked
         row.save(update_fields=["callback_url"])
         redirect_callbacks(stream=f"sep31:{row.pk}", url=checked)
+
+
+def cancel_transaction(transaction_id: uuid.UUID, actor: str) -> Transaction:
+    """The sending anchor gives up a transaction that it has not paid. Again is the same as once.
+
+    Its deadline is now. What the ledger closed before is in time still and undoes this; what comes
+    later is late. So it ends (`expired`) when the watcher has read the ledger up to now, or at
+    once if it never said where to pay.
+
+    Raises `Conflict` once a payment was credited.
+    """
+    with transaction.atomic():
+        [row] = Transaction.objects.lock_for_change([transaction_id])
+        status = Status(row.status)
+        if refusal := refuse_cancellation(status, facts_of(row, gather([row]))):
+            raise Conflict(refusal)
+        if status is Status.EXPIRED or row.cancelled_at is not None:
+            return row
+        now = timezone.now()
+        row.cancelled_at, row.deadline = now, min(now, row.deadline)
+        row.reason = Reason.CANCEL_ASKED
+        row.save(update_fields=["cancelled_at", "deadline", "reason"])
+        Event.objects.create(
+            transaction=row,
+            from_status=status,
+            to_status=status,
+            reason=row.reason,
+            actor=actor,
+            at=now,
+        )
+        _advance_locked([row])
+    return row
 
 
 def request_by_operator(transaction_id: uuid.UUID, wish: Wish, operator: str) -> Transaction:

@@ -6,6 +6,7 @@ import uuid
 
 from celery import shared_task
 
+from sep31 import idempotency, timing
 from sep31.models import Transaction
 from sep31.receipts import match_payments
 from sep31.services import advance, advance_due
@@ -24,6 +25,18 @@ def sweep_transactions() -> None:
     for _ in range(MAX_BATCHES):
         if advance_due(BATCH) < BATCH:
             break
+
+
+@shared_task
+def measure_status_times() -> None:
+    """Periodic: how long each status takes, for `status_eta`."""
+    timing.measure_status_times()
+
+
+@shared_task
+def purge_idempotent_requests() -> None:
+    """Periodic: forget answers that nobody may ask for again."""
+    idempotency.purge_idempotent_requests()
 
 
 @shared_task

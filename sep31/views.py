@@ -14,7 +14,14 @@ from sep10.views import AuthenticatedView
 from sep31 import services
 from sep31.creation import create_transaction, read_request
 from sep31.customers import get_owned_transaction
+from sep31.idempotency import answer_once, read_key
 from sep31.info import describe_assets
+from sep31.listing import (
+    list_events,
+    list_transactions,
+    read_events_request,
+    read_list_request,
+)
 from sep31.serializers import describe_created
 
 
@@ -45,11 +52,24 @@ class InfoView(ApiView):
 
 
 class TransactionsView(Sep31View):
-    """POST /transactions (SEP-31, POST Transactions)."""
+    """POST /transactions (SEP-31, POST Transactions), and a list of them, an extension."""
+
+    def get(self, request: Request) -> Response:
+        page = list_transactions(self.caller, read_list_request(request.query_params))
+        return Response(page)
 
     def post(self, request: Request) -> Response:
-        row = create_transaction(self.caller, read_request(self.body))
-        return Response(describe_created(row), status=201)
+        key = read_key(request.headers.get("Idempotency-Key"))
+        body = self.body
+        return Response(
+            answer_once(
+                self.caller,
+                key,
+                body,
+                lambda: describe_created(create_transaction(self.caller, read_request(body))),
+            ),
+            status=201,
+        )
 
 
 class TransactionView(Sep31View):
@@ -72,3 +92,19 @@ class CallbackView(Sep31View):
         row = get_owned_transaction(self.caller, transaction_id)
         services.set_callback(row.pk, self.caller.sending_anchor, self.body.get("url"))
         return Response(status=204)
+
+
+class CancelView(Sep31View):
+    """POST /transactions/:id/cancel, an extension: before it was paid."""
+
+    def post(self, request: Request, transaction_id: str) -> Response:
+        row = get_owned_transaction(self.caller, transaction_id)
+        row = services.cancel_transaction(row.pk, self.caller.account)
+        return Response({"transaction": services.show_transaction(row)})
+
+
+class EventsView(Sep31View):
+    """GET /events, an extension: each change of status, in order (sep31.feed)."""
+
+    def get(self, request: Request) -> Response:
+        return Response(list_events(self.caller, read_events_request(request.query_params)))

@@ -355,7 +355,7 @@ def test_refused_fields_go_to_the_sending_anchor_and_their_correction_is_paid(an
 def test_refused_transaction_fields_are_patched_and_paid(anchor, monkeypatch, settings):
     from sep1 import assets
 
-    [entry] = settings.ANCHOR["assets"]
+    [entry, *_] = settings.ANCHOR["assets"]
     fields = {"purpose": {"description": "Purpose of the payment", "optional": True}}
     monkeypatch.setitem(entry, "fields", fields)
     assets.received_assets.cache_clear()

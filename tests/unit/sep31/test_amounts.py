@@ -19,7 +19,7 @@ STROOPS = st.integers(1, int(MAX_STELLAR_AMOUNT * 10**7)).map(lambda n: Decimal(
 
 
 def asset(fixed="1", percent="0.5", counterpart="iso4217:USD"):
-    [some] = received_assets().values()
+    [some, *_] = received_assets().values()
     return replace(
         some,
         fee_fixed=Decimal(fixed),

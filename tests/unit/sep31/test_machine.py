@@ -23,6 +23,7 @@ from sep31.machine import (
     Status,
     Wish,
     decide,
+    refuse_cancellation,
     refuse_wish,
 )
 
@@ -33,7 +34,9 @@ def every_fact():
     for kyc, money, payout, refund, late, info, policy, wish, back in itertools.product(
         Kyc, Money, PayoutFact, RefundFact, *[(False, True)] * 3, Wish, RECOVERABLE
     ):
-        yield Facts(kyc, money, payout, refund, late, info, policy, wish, back)
+        # That a cancellation makes no difference to what was paid has a test of its own.
+        for cancelled in (False, True)[: 2 if money is Money.NONE else 1]:
+            yield Facts(kyc, money, payout, refund, late, info, policy, wish, back, cancelled)
 
 
 EVERY_FACT = list(every_fact())
@@ -125,6 +128,29 @@ def test_money_that_was_credited_never_expires(status):
         decision = decide(status, facts)
         if facts.money is Money.HELD and decision is not None:
             assert decision.to is not Status.EXPIRED
+
+
+@pytest.mark.parametrize("status", Status)
+def test_a_cancellation_makes_no_difference_to_what_was_paid(status):
+    for facts in EVERY_FACT:
+        if facts.money is Money.HELD:
+            assert decide(status, replace(facts, cancelled=True)) == decide(status, facts)
+            assert refuse_cancellation(status, facts) != ""
+
+
+@pytest.mark.parametrize("status", Status)
+def test_a_cancelled_transaction_is_never_shown_to_be_payable_again(status):
+    for facts in EVERY_FACT:
+        decision = decide(status, facts)
+        if facts.cancelled and facts.money is Money.NONE and decision is not None:
+            assert (decision.to, decision.reason) == (Status.EXPIRED, Reason.CANCELLED)
+
+
+def test_a_cancellation_waits_for_the_ledger_only_where_somebody_may_have_paid():
+    cancelled = Facts(cancelled=True)
+    assert decide(Status.PENDING_SENDER, cancelled) is None
+    for status in (Status.PENDING_RECEIVER, Status.ERROR):
+        assert decide(status, cancelled) == Decision(Status.EXPIRED, Reason.CANCELLED)
 
 
 AFTER: dict[Effect, dict[str, Any]] = {
@@ -296,4 +322,4 @@ def test_each_reason_stands_in_the_table_or_is_a_note():
     used = {reason for reasons in EDGES.values() for reason in reasons}
     notes = {reason for reason in Reason if reason.startswith("payment_")}
     steps = {Reason.REFUND_STARTED, Reason.PAYOUT_HELD, Reason.PAYOUT_RELEASED}
-    assert set(Reason) - used - notes == steps
+    assert set(Reason) - used - notes == steps | {Reason.CANCEL_ASKED}
