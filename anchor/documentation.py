@@ -5,6 +5,7 @@ The page is Swagger UI from drf-spectacular-sidecar: files of ours, nothing from
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
@@ -15,11 +16,12 @@ from kernel.api import ApiView
 from kernel.errors import ApiError
 
 CACHE_SECONDS = 300
-# Swagger UI sets style attributes and has its icons in data: URLs.
+# Swagger UI sets style attributes and has its icons in data: URLs. It calls the address that the
+# document names, under whichever name the page was opened.
 DOCS_CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'"
+    f"img-src 'self' data:; connect-src 'self' {settings.BASE_URL}; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
 )
 
 

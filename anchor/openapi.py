@@ -110,10 +110,12 @@ class OperationSchema(AutoSchema):
                 path, path_regex, path_prefix, method, registry
             )
             return undocumented
-        answers = {"400": _UNREADABLE, **found["responses"]}
-        if "requestBody" in found:
+        answers = found["responses"]
+        if method != "GET":
             answers = _with(answers, "400", not_json="The request body must be valid JSON")
-            answers |= {"413": _TOO_LARGE, "415": self._other_media_type()}
+            answers["413"] = _TOO_LARGE
+            if self.view.parser_classes:
+                answers["415"] = self._other_media_type()
         described = {**found, "responses": answers}
         for authenticator in self.view.get_authenticators():
             if isinstance(authenticator, BearerAuthentication):
@@ -162,12 +164,6 @@ def _with(answers: dict[str, Response], status: str, **examples: str) -> dict[st
     return {**answers, status: {**one, "content": {media_type: content}}}
 
 
-_UNREADABLE = refusal(
-    "Not a request that can be read.",
-    {
-        "not_readable": "The request could not be read",
-    },
-)
 _TOO_LARGE = refusal(
     "Too much at once.",
     {

@@ -697,7 +697,7 @@ def _receive_provider_answer() -> Operation:
             404: refusal(
                 "No such case waits for an answer, or this anchor has no provider.",
                 {
-                    "no_case": "There is no such case",
+                    "unknown_case": "There is no such case",
                     "no_provider": "Not found",
                 },
             ),
