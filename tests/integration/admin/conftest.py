@@ -29,7 +29,7 @@ from sep12.models import (
 from sep31 import services
 from sep31.models import Receipt, Refund, Transaction
 from sep31.receipts import match_payments
-from sep38.models import Quote, Rate
+from sep38.models import HeldRate, Quote, Rate, RateFeed
 from stellar.models import OutgoingPayment, UnreadRecord
 from tests.fixtures.callers import RegisteredAnchor, make_sending_anchor
 from tests.fixtures.transactions import (
@@ -165,6 +165,15 @@ def everything(anchor) -> Everything:
         context="sep31",
         rate=rate,
         expires_at=timezone.now() + timedelta(minutes=5),
+    )
+    RateFeed.objects.create(name="ecb", due_at=timezone.now())
+    HeldRate.objects.create(
+        sell_asset=usdc(),
+        buy_asset="iso4217:MXN",
+        rate=Decimal(25),
+        source="ecb",
+        as_of=timezone.now(),
+        before=rate,
     )
     held = paid(anchor)
     assert held.payout is not None

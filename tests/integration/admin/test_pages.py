@@ -81,7 +81,7 @@ def test_every_action_needs_a_permission_that_exists(db):
         for app, codename in Permission.objects.values_list("content_type__app_label", "codename")
     }
     actions = list(all_actions())
-    assert len(actions) == 14
+    assert len(actions) == 16
     for _, action in actions:
         assert action.permission in known
 

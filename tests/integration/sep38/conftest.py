@@ -9,7 +9,7 @@ from django.conf import settings
 from django.test import Client
 
 from kernel.assets import parse_asset_name
-from sep38 import pairs
+from sep38 import pairs, sources
 from sep38.services import set_rate
 from tests.fixtures.callers import RegisteredAnchor, make_sending_anchor
 
@@ -21,8 +21,32 @@ USD = "iso4217:USD"
 @pytest.fixture(autouse=True)
 def _fresh_configuration():
     pairs.all_pairs.cache_clear()
+    sources.all_sources.cache_clear()
     yield
     pairs.all_pairs.cache_clear()
+    sources.all_sources.cache_clear()
+
+
+@pytest.fixture
+def configure(settings: Any):
+    """Changes the pair USDC -> MXN, and what else the anchor's configuration has.
+
+    A key that is set to None is taken away.
+    """
+
+    def change(pair: dict[str, Any] | None = None, **tables: Any) -> None:
+        entries = [
+            {**entry, **(pair or {})} if entry["buy"] == MXN else entry
+            for entry in settings.ANCHOR["pairs"]
+        ]
+        kept = [
+            {key: value for key, value in entry.items() if value is not None} for entry in entries
+        ]
+        settings.ANCHOR = {**settings.ANCHOR, "pairs": kept, **tables}
+        pairs.all_pairs.cache_clear()
+        sources.all_sources.cache_clear()
+
+    return change
 
 
 @pytest.fixture
