@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import logging
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, NoReturn
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig, TooManyFilesSent
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
+from django.utils.cache import patch_vary_headers
 from rest_framework import exceptions
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser, JSONParser
@@ -24,6 +26,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from kernel.errors import ApiError, BadRequest, TooLarge, TooManyRequests, Unavailable
+from kernel.languages import ENGLISH, asked_language
 
 logger = logging.getLogger(__name__)
 
@@ -115,6 +118,35 @@ class ApiView(APIView):
         # surrogates, base64 a crash.
         request.encoding = "utf-8"
         return super().initialize_request(request, *args, **kwargs)
+
+
+class MultilingualView(ApiView):
+    """Base of views whose answers hold words for people: `language` is what they are said in.
+
+    A request asks for it by `lang` or Accept-Language. One that does not gets `default_language`,
+    which a view may set as it learns more; "" is for answers in more than one.
+    """
+
+    default_language = ENGLISH
+
+    @property
+    def language(self) -> str:
+        return self.asked_language or self.default_language
+
+    @cached_property
+    def asked_language(self) -> str | None:
+        request = self.request
+        return asked_language(request.GET.get("lang"), request.headers.get("Accept-Language"))
+
+    def finalize_response(
+        self, request: Request, response: Response, *args: Any, **kwargs: Any
+    ) -> Response:
+        response = super().finalize_response(request, response, *args, **kwargs)
+        patch_vary_headers(response, ["Accept-Language"])
+        language = ENGLISH if response.exception else self.language
+        if response.data and language:
+            response.headers.setdefault("Content-Language", language)
+        return response
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:

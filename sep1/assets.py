@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 
 from kernel.assets import AssetName, parse_asset_name
+from kernel.languages import read_words
 
 # Keys of an [[assets]] entry that stellar.toml repeats, and SEP-1's [[CURRENCIES]] name of each.
 # SEP-1 has three more: `contract` and `code_template` are not for what we receive, which is
@@ -73,6 +74,17 @@ def _optional_amount(entry: dict[str, Any], key: str) -> Decimal | None:
     return Decimal(str(entry[key])) if key in entry else None
 
 
+def _read_fields(entries: dict[str, Any]) -> dict[str, Any]:
+    """Raises `ValueError` for a description that can't be read."""
+    fields = {}
+    for name, about in entries.items():
+        try:
+            fields[name] = {**about, "description": read_words(about.get("description", ""))}
+        except ValueError as error:
+            raise ValueError(f"fields.{name}: description {error}") from error
+    return fields
+
+
 def _read_asset(entry: dict[str, Any]) -> ReceivedAsset:
     policy = dict(entry.get("policy", {}))
     if "refund_fee" in policy:
@@ -92,7 +104,7 @@ def _read_asset(entry: dict[str, Any]) -> ReceivedAsset:
         payment_deadline_seconds=int(entry.get("payment_deadline_seconds", 86400)),
         policy=PaymentPolicy(**policy),
         toml={field: entry[key] for key, field in CURRENCY_FIELDS.items() if key in entry},
-        fields=entry.get("fields", {}),
+        fields=_read_fields(entry.get("fields", {})),
     )
 
 

@@ -56,7 +56,7 @@ def settle(dossier: Dossier, before: Assessment) -> None:
         queue_callback(
             stream=callback_stream(customer),
             url=customer.callback_url,
-            body=dossier.describe(customer_type),
+            body=dossier.describe(customer_type, customer.callback_language),
         )
         if after.status in FINAL:
             customer.callback_url = ""

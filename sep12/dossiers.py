@@ -9,6 +9,7 @@ from typing import Any
 
 from django.conf import settings
 
+from kernel.languages import ENGLISH
 from sep12.decisions import customer_decisions
 from sep12.models import Customer, CustomerField, Decision
 from sep12.serializers import write_customer
@@ -47,10 +48,10 @@ class Dossier:
             screening=_screening(self.customer),
         )
 
-    def describe(self, customer_type: CustomerType) -> dict[str, Any]:
+    def describe(self, customer_type: CustomerType, language: str = ENGLISH) -> dict[str, Any]:
         """The body of GET /customer for that type."""
         return write_customer(
-            self.customer.pk, customer_type, self.fields, self.assess(customer_type)
+            self.customer.pk, customer_type, self.fields, self.assess(customer_type), language
         )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from django.db import models
 from django.db.models import BooleanField, Exists, ExpressionWrapper, F, OuterRef, Q
 
+from kernel.languages import ENGLISH
 from kernel.sealed import SealedBytesField, SealedTextField
 from sep10.models import SendingAnchor
 
@@ -69,6 +70,9 @@ class Customer(models.Model):
         help_text="The type it was last registered for; meant where a request names none.",
     )
     callback_url = models.CharField(max_length=2000, blank=True)
+    callback_language = models.CharField(
+        max_length=2, default=ENGLISH, db_default=ENGLISH, help_text="What its callbacks are in."
+    )
     revision = models.PositiveIntegerField(
         default=0, help_text="How often its values changed; a decision says which it judged."
     )

@@ -10,6 +10,7 @@ from typing import Any
 from django.core.files.uploadedfile import UploadedFile
 
 from kernel.errors import BadRequest
+from kernel.languages import ENGLISH, translate
 from sep12 import sep9
 from sep12.content import CleanFile, check_content
 from sep12.sep9 import Kind, Sep9Field
@@ -132,24 +133,25 @@ def write_customer(
     customer_type: CustomerType,
     fields: Mapping[str, FieldState],
     assessment: Assessment,
+    language: str = ENGLISH,
 ) -> dict[str, Any]:
     """The body of GET /customer (SEP-12, "Customer GET", Response), also what callbacks carry."""
     body: dict[str, Any] = {} if customer_id is None else {"id": str(customer_id)}
     body["status"] = assessment.status
     if assessment.message:
-        body["message"] = assessment.message
+        body["message"] = translate(assessment.message, language)
     if assessment.status == NEEDS_INFO:
         # A refused field stands in both lists: SEP-31, "Pending Customer Info Update", wants
         # `fields` to hold all that need to be updated and `provided_fields` all that we have.
         needed = needed_fields(customer_type, fields)
         offered = [name for name in customer_type.optional if name not in fields]
         body["fields"] = {
-            **{name: _describe(name, customer_type, optional=False) for name in needed},
-            **{name: _describe(name, customer_type, optional=True) for name in offered},
+            **{name: _describe(name, customer_type, language) for name in needed},
+            **{name: _describe(name, customer_type, language, optional=True) for name in offered},
         }
     provided = {
-        name: _describe(name, customer_type, optional=name not in customer_type.required)
-        | _describe_state(state, assessment)
+        name: _describe(name, customer_type, language, optional=name not in customer_type.required)
+        | _describe_state(state, assessment, language)
         for name, state in sorted(fields.items())
         if state.provided
     }
@@ -158,9 +160,14 @@ def write_customer(
     return body
 
 
-def _describe(name: str, customer_type: CustomerType, *, optional: bool) -> dict[str, Any]:
+def _describe(
+    name: str, customer_type: CustomerType, language: str, *, optional: bool = False
+) -> dict[str, Any]:
     known = sep9.FIELDS[name]
-    described: dict[str, Any] = {"type": known.type, "description": known.description}
+    described: dict[str, Any] = {
+        "type": known.type,
+        "description": translate(known.description, language),
+    }
     choices = customer_type.choices_of(name)
     if choices:
         described["choices"] = list(choices)
@@ -169,7 +176,7 @@ def _describe(name: str, customer_type: CustomerType, *, optional: bool) -> dict
     return described
 
 
-def _describe_state(state: FieldState, assessment: Assessment) -> dict[str, str]:
+def _describe_state(state: FieldState, assessment: Assessment, language: str) -> dict[str, str]:
     """SEP-12, "Provided Field Statuses": "When all required fields are accepted, the Customer
     Status should also be accepted". So while we check a customer we check its fields, and of whom
     we refuse we don't say which would have done.
@@ -179,4 +186,4 @@ def _describe_state(state: FieldState, assessment: Assessment) -> dict[str, str]
         described["status"] = PROCESSING
     elif state.status == ACCEPTED and assessment.status == REJECTED:
         del described["status"]
-    return described | ({"error": state.error} if state.error else {})
+    return described | ({"error": translate(state.error, language)} if state.error else {})

@@ -14,6 +14,7 @@ from django.utils import timezone
 from callbacks.services import check_callback_url, erase_callbacks, redirect_callbacks
 from kernel.announce import announce
 from kernel.errors import BadRequest, Conflict
+from kernel.languages import ENGLISH
 from kernel.rows import insert_rows
 from sep10.authentication import Caller
 from sep12 import sep9
@@ -54,16 +55,18 @@ MAX_MESSAGE = 300
 
 
 # -- Looking ----------------------------------------------------------------------------------
-def describe_customer(caller: Caller, params: CustomerParams) -> dict[str, Any]:
+def describe_customer(
+    caller: Caller, params: CustomerParams, language: str = ENGLISH
+) -> dict[str, Any]:
     """The reply to GET /customer. An unregistered customer is told what we would need."""
     named = get_customer_type(params.type) if params.type is not None else None
     customer = find_customer(caller, params)
     if customer is None:
         customer_type = named or default_customer_type()
         # Nobody is accepted before they are registered, also where nothing is required.
-        return write_customer(None, customer_type, {}, Assessment(NEEDS_INFO))
+        return write_customer(None, customer_type, {}, Assessment(NEEDS_INFO), language)
     dossier = open_dossiers([customer])[customer.pk]
-    return dossier.describe(named or default_customer_type(customer.type))
+    return dossier.describe(named or default_customer_type(customer.type), language)
 
 
 def assess_customers(
@@ -320,16 +323,19 @@ def _check_codes(caller: Caller, params: CustomerParams, codes: Mapping[str, str
     check_codes(customer, codes)
 
 
-def set_callback(caller: Caller, params: CustomerParams, url: object) -> None:
-    """Store the URL that hears of status changes, in the place of any earlier one.
+def set_callback(
+    caller: Caller, params: CustomerParams, url: object, language: str = ENGLISH
+) -> None:
+    """Store the URL that hears of status changes, in the place of any earlier one, and in which
+    language it does.
 
     Raises `BadRequest` for a URL that we don't call, `NotFound` for an unknown customer.
     """
     checked = check_callback_url(url, caller.sending_anchor.allowed_callback_hosts)
     with transaction.atomic():
         customer = _lock_found(caller, params)
-        customer.callback_url = checked
-        customer.save(update_fields=["callback_url", "updated_at"])
+        customer.callback_url, customer.callback_language = checked, language
+        customer.save(update_fields=["callback_url", "callback_language", "updated_at"])
         redirect_callbacks(stream=callback_stream(customer), url=checked)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from kernel.languages import Phrase, join_phrases
 from sep12.types import CustomerType
 
 ACCEPTED = "ACCEPTED"
@@ -22,6 +23,9 @@ BLOCKED = "BLOCKED"
 
 BEING_CHECKED = "The information is being checked."
 CANNOT_ACCEPT = "This customer can't be accepted."
+STILL_NEEDED = "Still needed: {fields}."
+NEEDED_ANEW = "Needed anew: {fields}."
+TO_BE_VERIFIED = "To be verified: {fields}."
 
 # SEP-12, "Customer callback PUT": after one of these the callback URL has done its duty.
 FINAL = frozenset({ACCEPTED, REJECTED})
@@ -92,14 +96,16 @@ def assess(
     unverified = [name for name, status in held if status == VERIFICATION_REQUIRED]
     if needed or unverified:
         parts = [
-            ("Still needed: ", [name for name in needed if name not in anew]),
-            ("Needed anew: ", anew),
-            ("To be verified: ", unverified),
+            (STILL_NEEDED, [name for name in needed if name not in anew]),
+            (NEEDED_ANEW, anew),
+            (TO_BE_VERIFIED, unverified),
         ]
         return Assessment(
             NEEDS_INFO,
             missing=(*needed, *(f"{name}_verification" for name in unverified)),
-            message=" ".join(f"{words}{', '.join(names)}." for words, names in parts if names),
+            message=join_phrases(
+                [Phrase(words, fields=", ".join(names)) for words, names in parts if names]
+            ),
         )
     if verdict.status == PROCESSING:
         return Assessment(PROCESSING, message=verdict.message or BEING_CHECKED)

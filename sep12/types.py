@@ -18,6 +18,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from kernel.assets import AssetName
 from kernel.errors import BadRequest
+from kernel.languages import read_words
 from kernel.money import parse_amount
 from sep12.sep9 import FIELDS, find_field
 
@@ -96,7 +97,7 @@ def read_type(name: str, entry: object) -> CustomerType:
         raise _fault(name, f"{both[0]} is in required and in optional")
     return CustomerType(
         name=name,
-        description=_text(name, "description", entry),
+        description=_words(name, "description", entry),
         role=_one_of(name, "role", entry, ROLES) if "role" in entry else "",
         kind=_one_of(name, "kind", entry, KINDS) if "kind" in entry else PERSON,
         assets=_names(name, "assets", entry) if "assets" in entry else None,
@@ -116,11 +117,11 @@ def _fault(type_name: str, words: str) -> ImproperlyConfigured:
     )
 
 
-def _text(type_name: str, key: str, entry: Mapping[str, Any]) -> str:
-    text = entry.get(key, "")
-    if not isinstance(text, str):
-        raise _fault(type_name, f"{key} must be text in quotes")
-    return text.strip()
+def _words(type_name: str, key: str, entry: Mapping[str, Any]) -> str:
+    try:
+        return read_words(entry.get(key, ""))
+    except ValueError as error:
+        raise _fault(type_name, f"{key} {error}") from error
 
 
 def _one_of(type_name: str, key: str, entry: Mapping[str, Any], allowed: tuple[str, ...]) -> str:

@@ -10,7 +10,7 @@ from rest_framework.parsers import FormParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from kernel.api import ExactJSONParser, require_text
+from kernel.api import ExactJSONParser, MultilingualView, require_text
 from kernel.errors import BadRequest, Forbidden, NotFound
 from sep10.authentication import Caller
 from sep10.views import AuthenticatedView
@@ -21,7 +21,7 @@ from sep12.serializers import read_submission, read_verifications
 from sep12.types import get_customer_type
 
 
-class CustomerBaseView(AuthenticatedView):
+class CustomerBaseView(MultilingualView, AuthenticatedView):
     """SEP-12, "Content Type": all endpoints take JSON and both kinds of forms."""
 
     parser_classes = [ExactJSONParser, FormParser, MultiPartParser]
@@ -57,7 +57,7 @@ class CustomerView(CustomerBaseView):
 
     def get(self, request: Request) -> Response:
         params = self.read_params(request, {})
-        return Response(services.describe_customer(self.caller, params))
+        return Response(services.describe_customer(self.caller, params, self.language))
 
     def put(self, request: Request) -> Response:
         body = self.read_body(request)
@@ -76,7 +76,7 @@ class VerificationView(CustomerBaseView):
         require_text(body, "id")
         params = self.read_params(request, body)
         services.verify_fields(self.caller, params, read_verifications(body))
-        return Response(services.describe_customer(self.caller, params))
+        return Response(services.describe_customer(self.caller, params, self.language))
 
 
 class CallbackView(CustomerBaseView):
@@ -85,7 +85,7 @@ class CallbackView(CustomerBaseView):
     def put(self, request: Request) -> Response:
         body = self.read_body(request)
         params = self.read_params(request, body)
-        services.set_callback(self.caller, params, body.get("url"))
+        services.set_callback(self.caller, params, body.get("url"), self.language)
         return Response({})
 
 

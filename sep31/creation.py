@@ -19,6 +19,7 @@ from django.utils import timezone
 from kernel.api import require_text
 from kernel.assets import AssetName, parse_asset_name
 from kernel.errors import BadRequest, NotFound
+from kernel.languages import ENGLISH, asked_language
 from kernel.money import format_amount, parse_amount
 from sep1.assets import ReceivedAsset, find_received_asset
 from sep10.authentication import Caller
@@ -57,8 +58,12 @@ class Request:
     is_muxed: bool = False
 
 
-def read_request(data: dict[str, Any]) -> Request:
-    """SEP-31, POST Transactions, Request Parameters. Raises `BadRequest` naming the field."""
+def read_request(data: dict[str, Any], language: str = ENGLISH) -> Request:
+    """SEP-31, POST Transactions, Request Parameters. Raises `BadRequest` naming the field.
+
+    `language` is the transaction's if the request's `lang` names none.
+    """
+    lang = require_text(data, "lang", max_length=10, required=False)
     code = require_text(data, "asset_code", max_length=12)
     issuer = require_text(data, "asset_issuer", max_length=56, required=False)
     asset = find_received_asset(str(code), issuer)
@@ -79,7 +84,7 @@ def read_request(data: dict[str, Any]) -> Request:
         funding_method=_read_funding_method(data, asset),
         refund_memo_type=memo_type,
         refund_memo=memo,
-        lang=require_text(data, "lang", max_length=10, required=False) or "en",
+        lang=asked_language(lang, None) or language,
         fields=read_fields(data, asset),
         is_muxed=_read_account_type(data),
     )

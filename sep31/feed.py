@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kernel.errors import BadRequest
+from kernel.languages import translate
 from sep10.models import SendingAnchor
 from sep31.messages import STATUS_MESSAGES
 from sep31.models import Event, Feed
@@ -53,13 +54,17 @@ def read_events(anchor: SendingAnchor, *, after: int, limit: int) -> list[Event]
     return events
 
 
-def describe_event(event: Event, transaction: dict[str, Any]) -> dict[str, Any]:
+def describe_event(
+    event: Event, transaction: dict[str, Any], language: str | None
+) -> dict[str, Any]:
     """One entry of the feed; `transaction` is the SEP-31 object as it is at present."""
     return {
         "cursor": str(event.number),
         "at": describe_moment(event.at),
         "previous_status": event.from_status,
         "status": event.to_status,
-        "status_message": STATUS_MESSAGES[event.reason],
+        "status_message": translate(
+            STATUS_MESSAGES[event.reason], language or event.transaction.lang
+        ),
         "transaction": transaction,
     }

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import Any
 
+from kernel.languages import ENGLISH, LANGUAGES, Phrase, join_phrases, translate
 from kernel.money import format_amount
 from sep1.assets import ReceivedAsset, received_assets
 from sep12.tiers import Step, steps_of
 
+FOR_PAYMENTS = "{description} For payments {conditions}."
+BY = "by {methods}"
+EITHER = "{methods} or {method}"
+FROM = "of {amount} or more"
+BELOW = "of less than {amount}"
+FROM_TO = "of {lowest} or more, but less than {amount}"
 
-@lru_cache(maxsize=1)
-def describe_assets() -> dict[str, Any]:
-    """SEP-31's asset objects by asset code, made once per process."""
-    return {asset.name.code: _describe_asset(asset) for asset in received_assets().values()}
+
+@lru_cache(maxsize=len(LANGUAGES))
+def describe_assets(language: str = ENGLISH) -> dict[str, Any]:
+    """SEP-31's asset objects by asset code, made once per process and language."""
+    return {
+        asset.name.code: _describe_asset(asset, language) for asset in received_assets().values()
+    }
 
 
-def _describe_asset(asset: ReceivedAsset) -> dict[str, Any]:
+def _describe_asset(asset: ReceivedAsset, language: str) -> dict[str, Any]:
     described = {
         "enabled": True,  # not in SEP-31, but clients of the Anchor Platform read it
         "quotes_supported": asset.quotes_supported,
@@ -29,22 +39,33 @@ def _describe_asset(asset: ReceivedAsset) -> dict[str, Any]:
         "max_amount": _number(asset.max_amount),
         "funding_methods": list(asset.funding_methods),
         "sep12": {
-            "sender": _describe_types("sender", asset),
-            "receiver": _describe_types("receiver", asset),
+            "sender": _describe_types("sender", asset, language),
+            "receiver": _describe_types("receiver", asset, language),
         },
-        "fields": {"transaction": asset.fields},
+        "fields": {"transaction": describe_fields(asset.fields, language)},
     }
     return {key: value for key, value in described.items() if value is not None}
 
 
-def _describe_types(role: str, asset: ReceivedAsset) -> dict[str, Any]:
+def describe_fields(fields: Mapping[str, Any], language: str) -> dict[str, Any]:
+    """SEP-31's deprecated per-transaction fields, in one language."""
+    return {
+        name: {**field, "description": translate(field["description"], language)}
+        for name, field in fields.items()
+    }
+
+
+def _describe_types(role: str, asset: ReceivedAsset, language: str) -> dict[str, Any]:
     steps: dict[str, list[Step]] = {}
     for step in steps_of(role, asset):
         steps.setdefault(step.customer_type.name, []).append(step)
     if not steps:
         return {}
     return {
-        "types": {name: {"description": _describe_type(of, asset)} for name, of in steps.items()}
+        "types": {
+            name: {"description": translate(_describe_type(of, asset), language)}
+            for name, of in steps.items()
+        }
     }
 
 
@@ -54,19 +75,29 @@ def _describe_type(steps: list[Step], asset: ReceivedAsset) -> str:
     "A person who sends money. For payments of 3000 USDC or more."
     """
     methods = [step.funding_method for step in steps]
-    parts = []
+    conditions = []
     if set(methods) != set(asset.funding_methods):
-        parts.append(f"by {' or '.join(methods)}")
-    code = asset.name.code
-    lowest = _if_same(step.lowest for step in steps)
-    below = _if_same(step.below for step in steps)
-    if lowest is not None:
-        parts.append(f"of {format_amount(lowest)} {code} or more")
-    if below is not None:
-        words = "of less than" if lowest is None else "but less than"
-        parts.append(f"{words} {format_amount(below)} {code}")
+        conditions.append(Phrase(BY, methods=reduce(_either, methods)))
+    lowest = _write_amount(_if_same(step.lowest for step in steps), asset)
+    below = _write_amount(_if_same(step.below for step in steps), asset)
+    if lowest and below:
+        conditions.append(Phrase(FROM_TO, lowest=lowest, amount=below))
+    elif lowest:
+        conditions.append(Phrase(FROM, amount=lowest))
+    elif below:
+        conditions.append(Phrase(BELOW, amount=below))
     description = steps[0].customer_type.description
-    return f"{description} For payments {', '.join(parts)}." if parts else description
+    if not conditions:
+        return description
+    return Phrase(FOR_PAYMENTS, description=description, conditions=join_phrases(conditions, ", "))
+
+
+def _either(methods: str, method: str) -> Phrase:
+    return Phrase(EITHER, methods=methods, method=method)
+
+
+def _write_amount(amount: Decimal | None, asset: ReceivedAsset) -> str:
+    return "" if amount is None else f"{format_amount(amount)} {asset.name.code}"
 
 
 def _if_same(amounts: Iterable[Decimal | None]) -> Decimal | None:

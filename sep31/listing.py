@@ -35,7 +35,7 @@ _PLACE = struct.Struct(">cq16s")  # which order, microseconds since 1970, the id
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LIST_KEYS = {
     *("status", "customer_id", "started_since", "started_until", "updated_since"),
-    *("updated_until", "cursor", "limit"),
+    *("updated_until", "cursor", "limit", "lang"),
 }
 
 
@@ -86,37 +86,45 @@ def read_list_request(query: QueryDict) -> ListRequest:
 
 def read_events_request(query: QueryDict) -> EventsRequest:
     """Raises `BadRequest` naming the parameter."""
-    given = _read_query(query, {"after", "limit"})
+    given = _read_query(query, {"after", "limit", "lang"})
     after = given.get("after", "0")
     if not _DIGITS.fullmatch(after) or int(after) > MAX_NUMBER:
         raise BadRequest("after must be the cursor of an event, as you were given it")
     return EventsRequest(int(after), _read_limit(given.get("limit")))
 
 
-def list_transactions(caller: Caller, request: ListRequest) -> dict[str, Any]:
+def list_transactions(
+    caller: Caller, request: ListRequest, language: str | None = None
+) -> dict[str, Any]:
     """{"transactions": [SEP-31 objects], "next_cursor": text if there are more}."""
     places = _find_places(caller, request)
     page = places[: request.limit]
     found = Transaction.objects.select_related("payout").in_bulk([place[1] for place in page])
-    listed = {"transactions": describe_transactions([found[pk] for _, pk in page])}
+    listed = {"transactions": describe_transactions([found[pk] for _, pk in page], language)}
     if len(places) > len(page):
         return {**listed, "next_cursor": _write_place(request.by, page[-1])}
     return listed
 
 
-def list_events(caller: Caller, request: EventsRequest) -> dict[str, Any]:
+def list_events(
+    caller: Caller, request: EventsRequest, language: str | None = None
+) -> dict[str, Any]:
     """{"events": [...], "next_cursor": what to ask for next}; see `sep31.feed`."""
     events = read_events(caller.sending_anchor, after=request.after, limit=request.limit)
     rows = {event.transaction_id: event.transaction for event in events}
-    described = dict(zip(rows, describe_transactions(list(rows.values())), strict=True))
+    described = dict(zip(rows, describe_transactions(list(rows.values()), language), strict=True))
     last = events[-1].number if events else request.after
     return {
-        "events": [describe_event(event, described[event.transaction_id]) for event in events],
+        "events": [
+            describe_event(event, described[event.transaction_id], language) for event in events
+        ],
         "next_cursor": str(last),
     }
 
 
-def describe_transactions(rows: Sequence[Transaction]) -> list[dict[str, Any]]:
+def describe_transactions(
+    rows: Sequence[Transaction], language: str | None
+) -> list[dict[str, Any]]:
     """The SEP-31 objects of these transactions, in their order, with two queries for all."""
     ids = [row.pk for row in rows]
     receipts = Receipt.objects.filter(transaction__in=ids, credited__gt=0)
@@ -124,7 +132,9 @@ def describe_transactions(rows: Sequence[Transaction]) -> list[dict[str, Any]]:
     parts = Refund.objects.filter(transaction__in=ids, part=Refund.Part.CREDITED)
     refunds = {refund.transaction_id: refund for refund in parts.select_related("outgoing")}
     return [
-        describe_transaction(row, receipt=credited.get(row.pk), refund=refunds.get(row.pk))
+        describe_transaction(
+            row, receipt=credited.get(row.pk), refund=refunds.get(row.pk), language=language
+        )
         for row in rows
     ]
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from stellar_sdk import MuxedAccount
 
+from kernel.languages import translate
 from kernel.money import format_amount
 from sep31.machine import Reason, Status
 from sep31.messages import STATUS_MESSAGES
@@ -17,17 +18,19 @@ from stellar.models import OutgoingPayment
 
 
 def describe_transaction(
-    row: Transaction, *, receipt: Receipt | None, refund: Refund | None
+    row: Transaction, *, receipt: Receipt | None, refund: Refund | None, language: str | None = None
 ) -> dict[str, Any]:
     """SEP-31's transaction object; fields that do not apply are absent.
 
     `receipt` is the credited one and `refund` that of its credited part, each with its payment.
+    `language` is the transaction's own if the reader asked for none.
     """
+    language = language or row.lang
     described = {
         "id": str(row.pk),
         "status": row.status,
         "status_eta": estimate_seconds(row),
-        "status_message": STATUS_MESSAGES[row.reason],
+        "status_message": translate(STATUS_MESSAGES[row.reason], language),
         **_describe_amounts(row),
         "quote_id": str(row.quote_id) if row.quote_id else None,
         **_describe_destination(row),
@@ -37,7 +40,7 @@ def describe_transaction(
         "stellar_transaction_id": receipt.payment.transaction_hash if receipt else None,
         "external_transaction_id": row.payout.rail_reference or None if row.payout else None,
         **_describe_refund(row, refund),
-        **_describe_wanted_info(row),
+        **_describe_wanted_info(row, language),
     }
     return {key: value for key, value in described.items() if value is not None}
 
@@ -107,12 +110,13 @@ def _describe_refund(row: Transaction, refund: Refund | None) -> dict[str, Any]:
     }
 
 
-def _describe_wanted_info(row: Transaction) -> dict[str, Any]:
+def _describe_wanted_info(row: Transaction, language: str) -> dict[str, Any]:
     if row.status == Status.PENDING_CUSTOMER_INFO_UPDATE:
-        return {"required_info_message": STATUS_MESSAGES[row.reason]}
+        return {"required_info_message": translate(STATUS_MESSAGES[row.reason], language)}
     if row.status == Status.PENDING_TRANSACTION_INFO_UPDATE:
+        message = STATUS_MESSAGES[Reason.RAIL_REFUSED_TRANSACTION_FIELDS]
         return {
-            "required_info_message": STATUS_MESSAGES[Reason.RAIL_REFUSED_TRANSACTION_FIELDS],
+            "required_info_message": translate(message, language),
             "required_info_updates": {
                 "transaction": {
                     name: {"description": reason}

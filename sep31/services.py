@@ -342,7 +342,7 @@ def _refund(row: Transaction, reason: Reason, facts: Facts, gathered: Gathered) 
     return replace(facts, payout=PayoutFact.CANCELLED, refund=RefundFact.UNDERWAY, wish=Wish.NONE)
 
 
-def show_transaction(row: Transaction) -> dict[str, Any]:
+def show_transaction(row: Transaction, language: str | None = None) -> dict[str, Any]:
     """The SEP-31 object of one transaction, with its receipt and refund."""
     receipt = row.receipts.filter(credited__gt=0).select_related("payment").first()
     refund = (
@@ -350,7 +350,7 @@ def show_transaction(row: Transaction) -> dict[str, Any]:
         if receipt
         else None
     )
-    return describe_transaction(row, receipt=receipt, refund=refund)
+    return describe_transaction(row, receipt=receipt, refund=refund, language=language)
 
 
 def update_fields(transaction_id: uuid.UUID, data: dict[str, Any]) -> Transaction:

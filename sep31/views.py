@@ -7,8 +7,9 @@ from typing import Any, cast
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from kernel.api import ApiView
+from kernel.api import MultilingualView
 from kernel.errors import Forbidden
+from kernel.languages import ENGLISH, find_language
 from sep10.authentication import Caller
 from sep10.views import AuthenticatedView
 from sep31 import services
@@ -22,10 +23,11 @@ from sep31.listing import (
     read_events_request,
     read_list_request,
 )
+from sep31.models import Transaction
 from sep31.serializers import describe_created
 
 
-class Sep31View(AuthenticatedView):
+class Sep31View(MultilingualView, AuthenticatedView):
     """SEP-31, Authentication: "should return a 403 Forbidden response"."""
 
     refusal = Forbidden
@@ -39,8 +41,17 @@ class Sep31View(AuthenticatedView):
         # The parser gives a dict or refuses, which the stubs can't know.
         return cast(dict[str, Any], self.request.data)
 
+    def find_transaction(self, transaction_id: str) -> Transaction:
+        """The caller's transaction, told of in its own language unless they ask for another."""
+        row = get_owned_transaction(self.caller, transaction_id)
+        self.default_language = find_language(row.lang) or ENGLISH
+        return row
 
-class InfoView(ApiView):
+    def answer_with(self, row: Transaction) -> Response:
+        return Response({"transaction": services.show_transaction(row, self.language)})
+
+
+class InfoView(MultilingualView):
     """GET /info (SEP-31, GET Info).
 
     The SEP asks for a token on all endpoints, but clients read this one before they have any;
@@ -48,41 +59,38 @@ class InfoView(ApiView):
     """
 
     def get(self, request: Request) -> Response:
-        return Response({"receive": describe_assets()})
+        return Response({"receive": describe_assets(self.language)})
 
 
 class TransactionsView(Sep31View):
     """POST /transactions (SEP-31, POST Transactions), and a list of them, an extension."""
 
+    default_language = ""  # each transaction in its own
+
     def get(self, request: Request) -> Response:
-        page = list_transactions(self.caller, read_list_request(request.query_params))
-        return Response(page)
+        wanted = read_list_request(request.query_params)
+        return Response(list_transactions(self.caller, wanted, self.asked_language))
 
     def post(self, request: Request) -> Response:
         key = read_key(request.headers.get("Idempotency-Key"))
-        body = self.body
-        return Response(
-            answer_once(
-                self.caller,
-                key,
-                body,
-                lambda: describe_created(create_transaction(self.caller, read_request(body))),
-            ),
-            status=201,
-        )
+        body, language = self.body, self.asked_language or ENGLISH
+
+        def create() -> dict[str, Any]:
+            wanted = read_request(body, language)
+            return describe_created(create_transaction(self.caller, wanted))
+
+        return Response(answer_once(self.caller, key, body, create), status=201)
 
 
 class TransactionView(Sep31View):
     """GET and PATCH /transactions/:id (SEP-31, GET Transaction, PATCH Transaction)."""
 
     def get(self, request: Request, transaction_id: str) -> Response:
-        row = get_owned_transaction(self.caller, transaction_id)
-        return Response({"transaction": services.show_transaction(row)})
+        return self.answer_with(self.find_transaction(transaction_id))
 
     def patch(self, request: Request, transaction_id: str) -> Response:
-        row = get_owned_transaction(self.caller, transaction_id)
-        row = services.update_fields(row.pk, self.body)
-        return Response({"transaction": services.show_transaction(row)})
+        row = self.find_transaction(transaction_id)
+        return self.answer_with(services.update_fields(row.pk, self.body))
 
 
 class CallbackView(Sep31View):
@@ -98,13 +106,15 @@ class CancelView(Sep31View):
     """POST /transactions/:id/cancel, an extension: before it was paid."""
 
     def post(self, request: Request, transaction_id: str) -> Response:
-        row = get_owned_transaction(self.caller, transaction_id)
-        row = services.cancel_transaction(row.pk, self.caller.account)
-        return Response({"transaction": services.show_transaction(row)})
+        row = self.find_transaction(transaction_id)
+        return self.answer_with(services.cancel_transaction(row.pk, self.caller.account))
 
 
 class EventsView(Sep31View):
     """GET /events, an extension: each change of status, in order (sep31.feed)."""
 
+    default_language = ""  # each transaction in its own
+
     def get(self, request: Request) -> Response:
-        return Response(list_events(self.caller, read_events_request(request.query_params)))
+        wanted = read_events_request(request.query_params)
+        return Response(list_events(self.caller, wanted, self.asked_language))

@@ -160,10 +160,6 @@ def test_an_id_and_the_memo_of_another_customer_contradict_each_other(api: Api) 
     assert api.put(id=customer_id, memo="8", **NAMES).status_code == 400
 
 
-def test_any_language_is_answered_in_english(api: Api) -> None:
-    assert api.get(type="sender", lang="es").json() == api.get(type="sender").json()
-
-
 def test_the_reply_holds_no_value(api: Api) -> None:
     customer_id = api.register(type="sender", first_name="Maximiliana", last_name="Quispelliyoc")
     text = api.get(id=customer_id).content.decode()
