@@ -11,8 +11,12 @@ from django.db.models import F, Q
 
 from sep10.models import SendingAnchor
 
-# One index look-up a pair. Written out because Django would compile a union anew for each request.
+# Written out, because Django would compile them anew for each request. One index look-up a pair.
 _NEWEST = """
+    SELECT id, sell_asset, buy_asset, rate, source, as_of, created_at FROM sep38_rate
+    WHERE sell_asset = %s AND buy_asset = %s ORDER BY id DESC LIMIT 1
+"""
+_NEWEST_OF_SEVERAL = """
     SELECT rate.id, rate.sell_asset, rate.buy_asset, rate.rate, rate.source, rate.as_of,
         rate.created_at
     FROM unnest(%s::text[], %s::text[]) AS wanted (sell_asset, buy_asset)
@@ -34,7 +38,11 @@ class RateQuerySet(models.QuerySet["Rate"]):
         if not wanted:
             return {}
         with connection.cursor() as cursor:
-            cursor.execute(_NEWEST, [list(side) for side in zip(*wanted, strict=True)])
+            if len(wanted) == 1:
+                cursor.execute(_NEWEST, wanted[0])
+            else:
+                sides = [list(side) for side in zip(*wanted, strict=True)]
+                cursor.execute(_NEWEST_OF_SEVERAL, sides)
             rows = [Rate.from_db(connection.alias, _COLUMNS, row) for row in cursor.fetchall()]
         return {(row.sell_asset, row.buy_asset): row for row in rows}
 

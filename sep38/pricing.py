@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from fractions import Fraction
 
 from kernel.assets import AssetName
 from kernel.errors import BadRequest
@@ -38,10 +37,6 @@ class Terms:
     rate: Decimal
     spread_percent: Decimal
     fees: Schedule
-
-    @property
-    def buy_per_sell(self) -> Fraction:
-        return Fraction(self.rate) * (100 - Fraction(self.spread_percent)) / 100
 
 
 @dataclass(frozen=True)
@@ -101,13 +96,15 @@ def price_by_buy_amount(terms: Terms, buy_amount: Decimal) -> Price:
 
 
 class _Exchange:
-    """Conversion between smallest units of both assets."""
+    """Conversion between smallest units of both assets, in whole numbers: exact, and quick."""
 
     def __init__(self, terms: Terms) -> None:
         self.terms = terms
         self.sell_decimals, self.buy_decimals = terms.sell.decimals, terms.buy.decimals
-        per_unit = terms.buy_per_sell * Fraction(10) ** (self.buy_decimals - self.sell_decimals)
-        self._bought, self._sold = per_unit.numerator, per_unit.denominator
+        rate, per = terms.rate.as_integer_ratio()
+        kept, of = ((100 - terms.spread_percent) / 100).as_integer_ratio()
+        self._bought = rate * kept * 10**self.buy_decimals
+        self._sold = per * of * 10**self.sell_decimals
 
     def bought_for(self, sold: int) -> int:
         """Down: less than a smallest unit of the buy asset stays with us."""
@@ -124,24 +121,21 @@ class _Exchange:
 
     def price(self, sold: int, bought: int, fee: Fee) -> Price:
         """SEP-38, "Price Formulas", solved for the prices."""
-        sell_amount = to_amount(sold, self.sell_decimals)
-        buy_amount = to_amount(bought, self.buy_decimals)
-        if fee.asset == self.terms.sell:
-            paid, base = sell_amount - fee.total, buy_amount
-        else:
-            paid, base = sell_amount, buy_amount + fee.total
+        kept = to_units(fee.total, self.terms.fees.decimals)
+        in_sell = fee.asset == self.terms.sell
         return Price(
-            price=self._ratio(paid, base),
-            total_price=self._ratio(sell_amount, buy_amount),
-            sell_amount=sell_amount,
-            buy_amount=buy_amount,
+            price=self._ratio(sold - kept, bought) if in_sell else self._ratio(sold, bought + kept),
+            total_price=self._ratio(sold, bought),
+            sell_amount=to_amount(sold, self.sell_decimals),
+            buy_amount=to_amount(bought, self.buy_decimals),
             fee=fee,
         )
 
-    def _ratio(self, paid: Decimal, base: Decimal) -> Decimal:
-        # An error of half a unit in the last digit of a price, times the base, must stay below
-        # half a smallest unit of the sell asset. To the nearest: the amounts are what counts, so
-        # nobody gains.
-        decimals = self.sell_decimals + len(str(int(base)))
-        exact = Fraction(paid) / Fraction(base) * 10**decimals
-        return to_amount(round(exact), decimals)
+    def _ratio(self, sold: int, bought: int) -> Decimal:
+        # An error of half a unit in the last digit of a price, times what is bought, must stay
+        # below half a smallest unit of the sell asset. To the nearest: the amounts are what
+        # counts, so nobody gains.
+        decimals = self.sell_decimals + len(str(bought // 10**self.buy_decimals))
+        part = sold * 10 ** (self.buy_decimals + decimals)
+        whole = bought * 10**self.sell_decimals
+        return to_amount((2 * part + whole) // (2 * whole), decimals)

@@ -136,6 +136,10 @@ def exact_fee(chosen: Terms, lines: list[FeeLine], gross: Fraction) -> Fraction:
     return sum((Fraction(t.fixed) + gross * Fraction(t.percent) / 100 for t in tiers), Fraction(0))
 
 
+def buy_per_sell(chosen: Terms) -> Fraction:
+    return Fraction(chosen.rate) * (100 - Fraction(chosen.spread_percent)) / 100
+
+
 def unit(asset: AssetName) -> Fraction:
     return Fraction(1, 10**asset.decimals)
 
@@ -162,7 +166,7 @@ def test_what_we_gain_by_rounding_is_less_than_a_smallest_unit_of_each_asset(dat
     price = priced(price_by_sell_amount, chosen, amount)
     fee = Fraction(price.fee.total)
     assert 0 <= fee - exact_fee(chosen, lines, Fraction(amount)) < unit(chosen.sell)
-    exact_buy = (Fraction(amount) - fee) * chosen.buy_per_sell
+    exact_buy = (Fraction(amount) - fee) * buy_per_sell(chosen)
     assert 0 <= exact_buy - Fraction(price.buy_amount) < unit(chosen.buy)
 
 
@@ -173,7 +177,7 @@ def test_so_it_is_where_the_fee_is_in_what_is_bought(data, amount):
     chosen = replace(drawn, fees=Schedule(drawn.buy, lines))
     price = priced(price_by_sell_amount, chosen, amount)
     gross = Fraction(price.buy_amount + price.fee.total)
-    assert 0 <= Fraction(amount) * chosen.buy_per_sell - gross < unit(chosen.buy)
+    assert 0 <= Fraction(amount) * buy_per_sell(chosen) - gross < unit(chosen.buy)
     assert 0 <= Fraction(price.fee.total) - exact_fee(chosen, lines, gross) < unit(chosen.buy)
 
 
@@ -188,12 +192,12 @@ def test_what_a_buy_amount_costs_buys_at_least_that_amount(request_):
     # What is converted covers what is delivered and kept, never less.
     sell, buy, fee = map(Fraction, (price.sell_amount, price.buy_amount, price.fee.total))
     if price.fee.asset == chosen.sell:
-        surplus = (sell - fee) * chosen.buy_per_sell - buy
+        surplus = (sell - fee) * buy_per_sell(chosen) - buy
     else:
-        surplus = sell * chosen.buy_per_sell - (buy + fee)
+        surplus = sell * buy_per_sell(chosen) - (buy + fee)
     # At most what a smallest unit of the sell asset buys, or one of the buy asset where that is
     # more: at the start of a tier the client gets what the lower fee leaves, rounded down.
-    assert 0 <= surplus < max(unit(chosen.sell) * chosen.buy_per_sell, unit(chosen.buy))
+    assert 0 <= surplus < max(unit(chosen.sell) * buy_per_sell(chosen), unit(chosen.buy))
 
 
 @given(buy_requests())
