@@ -21,7 +21,7 @@ from sep12.serializers import read_submission, read_verifications
 from sep12.types import get_customer_type
 
 
-class CustomerBaseView(MultilingualView, AuthenticatedView):
+class CustomerBaseView(AuthenticatedView):
     """SEP-12, "Content Type": all endpoints take JSON and both kinds of forms."""
 
     parser_classes = [ExactJSONParser, FormParser, MultiPartParser]
@@ -52,7 +52,7 @@ def _single_values(form: QueryDict) -> dict[str, Any]:
     return form.dict()
 
 
-class CustomerView(CustomerBaseView):
+class CustomerView(MultilingualView, CustomerBaseView):
     """SEP-12, "Customer GET" and "Customer PUT"."""
 
     def get(self, request: Request) -> Response:
@@ -68,7 +68,7 @@ class CustomerView(CustomerBaseView):
         return Response({"id": str(customer_id)}, status=202)
 
 
-class VerificationView(CustomerBaseView):
+class VerificationView(MultilingualView, CustomerBaseView):
     """SEP-12, "Customer PUT Verification" (deprecated)."""
 
     def put(self, request: Request) -> Response:
@@ -79,8 +79,8 @@ class VerificationView(CustomerBaseView):
         return Response(services.describe_customer(self.caller, params, self.language))
 
 
-class CallbackView(CustomerBaseView):
-    """SEP-12, "Customer callback PUT"."""
+class CallbackView(MultilingualView, CustomerBaseView):
+    """SEP-12, "Customer callback PUT". Callbacks are in the language of this request."""
 
     def put(self, request: Request) -> Response:
         body = self.read_body(request)

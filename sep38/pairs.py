@@ -14,6 +14,7 @@ from django.conf import settings
 
 from kernel.assets import AssetName, parse_asset_name
 from kernel.errors import BadRequest
+from kernel.languages import ENGLISH, read_words, translate
 from kernel.money import format_amount
 from sep1.assets import received_assets
 from sep38.fees import FeeLine, Schedule, Tier
@@ -138,10 +139,7 @@ def _read_pair(entry: dict[str, Any]) -> Pair:
         fee_asset=sell if side == "sell" else buy,
         fees=tuple(_read_fees(entry, side)),
         country_codes=tuple(entry.get("country_codes", ())),
-        buy_delivery_methods=tuple(
-            DeliveryMethod(method["name"], method["description"])
-            for method in entry.get("buy_delivery_methods", ())
-        ),
+        buy_delivery_methods=tuple(map(_read_method, entry.get("buy_delivery_methods", ()))),
         quote_lifetime=seconds("quote_seconds"),
         max_quote_lifetime=seconds("max_quote_seconds"),
         rate_max_age=seconds("rate_max_age_seconds"),
@@ -150,6 +148,13 @@ def _read_pair(entry: dict[str, Any]) -> Pair:
         sell_currency=entry.get("sell_currency", _currency_of(sell)),
         buy_currency=entry.get("buy_currency", _currency_of(buy)),
     )
+
+
+def _read_method(entry: dict[str, Any]) -> DeliveryMethod:
+    try:
+        return DeliveryMethod(entry["name"], read_words(entry["description"]))
+    except ValueError as error:
+        raise ValueError(f"delivery method {entry['name']}: description {error}") from error
 
 
 def _read_fees(entry: dict[str, Any], side: str) -> Iterable[FeeLine]:
@@ -237,7 +242,7 @@ def require_listed(asset: AssetName, *, field: str) -> None:
         raise BadRequest(f"{field} is not supported. See GET /info for supported assets.")
 
 
-def describe_assets(pairs: Collection[Pair]) -> list[dict[str, object]]:
+def describe_assets(pairs: Collection[Pair], language: str = ENGLISH) -> list[dict[str, object]]:
     """The `assets` of GET /info."""
     described: list[dict[str, object]] = [
         {"asset": name} for name in _unique(str(pair.sell) for pair in pairs)
@@ -251,7 +256,8 @@ def describe_assets(pairs: Collection[Pair]) -> list[dict[str, object]]:
             entry["country_codes"] = countries
         if methods and not buy.is_stellar:
             entry["buy_delivery_methods"] = [
-                {"name": method.name, "description": method.description} for method in methods
+                {"name": method.name, "description": translate(method.description, language)}
+                for method in methods
             ]
         described.append(entry)
     return described

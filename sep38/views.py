@@ -7,6 +7,7 @@ from typing import Any, cast
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from kernel.api import MultilingualView
 from kernel.errors import Forbidden
 from sep10.authentication import Caller
 from sep10.models import SendingAnchor
@@ -21,15 +22,15 @@ def _anchor_of(request: Request) -> SendingAnchor | None:
     return caller.sending_anchor if caller else None
 
 
-class InfoView(OptionallyAuthenticatedView):
-    """SEP-38, GET /info."""
+class InfoView(MultilingualView, OptionallyAuthenticatedView):
+    """SEP-38, GET /info. `lang` is ours, as SEP-31 has it; SEP-38 has none."""
 
     refusal = Forbidden
 
     def get(self, request: Request) -> Response:
         anchor = _anchor_of(request)
         pairs = pairs_for(anchor.allowed_assets if anchor else ())
-        return Response({"assets": describe_assets(pairs)})
+        return Response({"assets": describe_assets(pairs, self.language)})
 
 
 class PricesView(OptionallyAuthenticatedView):
