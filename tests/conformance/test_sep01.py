@@ -280,7 +280,7 @@ def test_currency_fields(publish: Publish, settings: Any) -> None:
         "approval_server": "https://example.com/approve",
         "approval_criteria": "Customers only.",
     }
-    [currency] = publish(asset={**said, "description": "A dollar."})["CURRENCIES"]
+    currency, *_ = publish(asset={**said, "description": "A dollar."})["CURRENCIES"]
     assert currency == {"code": "USDC", "issuer": issuer, "desc": "A dollar.", **said}
 
 
