@@ -111,7 +111,7 @@ class OperationSchema(AutoSchema):
             )
             return undocumented
         answers = found["responses"]
-        if method != "GET":
+        if "requestBody" in found or method == "DELETE":
             answers = _with(answers, "400", not_json="The request body must be valid JSON")
             answers["413"] = _TOO_LARGE
             if self.view.parser_classes:

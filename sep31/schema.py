@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -14,11 +15,13 @@ from kernel.schema import (
     amount_sent,
     answer,
     body,
+    header,
     in_path,
     items,
     moment,
     no_content,
     operation,
+    query,
     record,
     ref,
     refusal,
@@ -28,7 +31,9 @@ from kernel.schema import (
 from sep1.assets import ReceivedAsset, received_assets
 from sep12.schema import CUSTOMER, RECEIVER, TRANSACTION
 from sep31 import views
+from sep31.idempotency import KEPT, MAX_KEY
 from sep31.info import describe_assets
+from sep31.listing import DEFAULT_LIMIT, MAX_LIMIT
 from sep31.machine import Reason, Status
 from sep31.messages import STATUS_MESSAGES
 from sep38.schema import QUOTE, asset, example_pair
@@ -40,9 +45,11 @@ _CALLBACK = "https://sendinganchor.example.com/transactions"
 def operations() -> dict[type[Any], dict[str, Operation]]:
     return {
         views.InfoView: {"get": _info()},
-        views.TransactionsView: {"post": _post_transaction()},
+        views.TransactionsView: {"get": _list_transactions(), "post": _post_transaction()},
         views.TransactionView: {"get": _get_transaction(), "patch": _patch_transaction()},
         views.CallbackView: {"put": _put_callback()},
+        views.CancelView: {"post": _cancel_transaction()},
+        views.EventsView: {"get": _list_events()},
     }
 
 
@@ -122,8 +129,11 @@ def _info() -> Operation:
 # -- Transactions -----------------------------------------------------------------------------
 def _where_to_pay() -> dict[str, Schema]:
     return {
-        "stellar_account_id": text("Where to pay; absent until you may."),
-        "stellar_memo_type": text("", enum=["id", "text", "hash"]),
+        "stellar_account_id": text(
+            "Where to pay; absent until you may. With `stellar_account_type` `muxed` it is `M...` "
+            "and stands for the memo too."
+        ),
+        "stellar_memo_type": text("What kind of memo.", enum=["id", "text", "hash"]),
         "stellar_memo": text("The memo that your payment must carry; a hash in base64."),
     }
 
@@ -150,6 +160,11 @@ def _transaction() -> Schema:
         {
             "id": uuid("The transaction.", TRANSACTION),
             "status": text("Where it is.", enum=[one.value for one in Status]),
+            "status_eta": {
+                "type": "integer",
+                "minimum": 0,
+                "description": "In how many seconds it will probably change, as measured lately.",
+            },
             "status_message": text("The same in words."),
             "amount_in": amount("What you pay."),
             "amount_in_asset": asset("What you pay in."),
@@ -268,6 +283,14 @@ def _post_transaction() -> Operation:
         "`transaction_id`, and ask `GET /sep31/transactions/{transaction_id}` until it is "
         "`pending_sender`.",
         sep=(31, "POST Transactions"),
+        parameters=(
+            header(
+                "Idempotency-Key",
+                "Makes it safe to send the request again: the same key and body get the first "
+                f"answer, for at least {KEPT // timedelta(hours=1)} hours.",
+                text(maxLength=MAX_KEY, example='"8e03978e-40d5-43dd-bc93-6894a57f9324"'),
+            ),
+        ),
         request=body(
             record(
                 {
@@ -297,6 +320,11 @@ def _post_transaction() -> Operation:
                     },
                     "refund_memo_type": text(
                         "Goes with `refund_memo`.", enum=["id", "text", "hash"]
+                    ),
+                    "stellar_account_type": text(
+                        "An extension: `muxed` asks for one `M...` address in place of the account "
+                        "and its memo.",
+                        enum=["account", "muxed"],
                     ),
                     "lang": text("Of messages: ISO 639-1.", maxLength=10, example="en"),
                     "fields": {
@@ -359,6 +387,164 @@ def _post_transaction() -> Operation:
                             }
                         ),
                     ]
+                },
+            ),
+            422: refusal(
+                "The key was used before, for another request.",
+                {
+                    "other_body": "Idempotency-Key was used for a request with another body; send "
+                    "a new key"
+                },
+            ),
+        },
+    )
+
+
+def _list_transactions() -> Operation:
+    moments = [
+        query(f"{what}_{end}", f"{words} then or {end_words}.", text(format="date-time"))
+        for what, words in (("started", "Posted"), ("updated", "Changed"))
+        for end, end_words in (("since", "later"), ("until", "earlier"))
+    ]
+    return operation(
+        "list_transactions",
+        "Your transactions",
+        "An extension. By `started_at`, newest first; or, with `updated_since` or "
+        "`updated_until`, by `updated_at`, oldest first, so that what changes while you read is "
+        "met again and never missed.",
+        sep=(31, ""),
+        parameters=(
+            query(
+                "status",
+                "Only those; may be given several times, or with commas.",
+                items(text(enum=[one.value for one in Status])),
+            ),
+            query(
+                "customer_id",
+                "Only those of a customer, who sends or receives.",
+                text(format="uuid", example=CUSTOMER),
+            ),
+            *moments,
+            query("cursor", "The `next_cursor` of the page before; the rest as there."),
+            query("limit", "How many at most.", _limit()),
+        ),
+        answers={
+            200: answer(
+                "A page of them.",
+                record(
+                    {
+                        "transactions": items(ref("Transaction")),
+                        "next_cursor": text("Absent on the last page."),
+                    },
+                    required=("transactions",),
+                ),
+                {
+                    "page": {
+                        "transactions": [
+                            one["transaction"] for one in _transaction_examples().values()
+                        ],
+                        "next_cursor": "cwAGQjrJvYAAgvpXKfY9T5O-azsbizt8bw",
+                    },
+                    "none": {"transactions": []},
+                },
+            ),
+            400: refusal(
+                "A parameter is wrong.",
+                {
+                    "unknown_status": "status must be one or more of: "
+                    + ", ".join(one.value for one in Status),
+                    "bad_moment": "started_since must be a time with its zone, for example "
+                    "2026-11-23T12:00:00Z",
+                    "two_orders": "updated_since can't be given together with started_since",
+                    "bad_cursor": "cursor must be a next_cursor, as you were given it",
+                    "bad_limit": f"limit must be a whole number from 1 to {MAX_LIMIT}",
+                },
+            ),
+        },
+    )
+
+
+def _limit() -> Schema:
+    return {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}
+
+
+def _cancel_transaction() -> Operation:
+    return operation(
+        "cancel_transaction",
+        "Give up a transaction that you have not paid",
+        "An extension. It becomes `expired`: at once if it never said where to pay, else when the "
+        "ledger shows that no payment came before. Again is the same as once. Takes no body.",
+        sep=(31, ""),
+        parameters=(_id_in_path(),),
+        answers={
+            200: answer(
+                "The transaction as it is now.",
+                _wrapped(),
+                {"cancelled": _transaction_example(Status.EXPIRED, Reason.CANCELLED)},
+            ),
+            404: _unknown(),
+            409: refusal(
+                "It was paid.",
+                {"paid": "The transaction was paid already, so it can't be cancelled any more"},
+            ),
+        },
+    )
+
+
+def _list_events() -> Operation:
+    event = record(
+        {
+            "cursor": text("Names the event.", example="42"),
+            "at": moment("When it happened."),
+            "previous_status": text("From.", enum=[one.value for one in Status]),
+            "status": text("To.", enum=[one.value for one in Status]),
+            "status_message": text("The change in words."),
+            "transaction": ref("Transaction"),
+        },
+        required=("cursor", "at", "previous_status", "status", "status_message", "transaction"),
+    )
+    example = {
+        "cursor": "42",
+        "at": "2026-11-23T12:00:05Z",
+        "previous_status": Status.PENDING_RECEIVER.value,
+        "status": Status.COMPLETED.value,
+        "status_message": STATUS_MESSAGES[Reason.RAIL_DELIVERED],
+        "transaction": _transaction_examples()["completed"]["transaction"],
+    }
+    return operation(
+        "list_events",
+        "Each change of a status, in order",
+        "An extension, for whoever missed callbacks or wants none. Keep `next_cursor` and ask with "
+        "it again; `transaction` is as it is when you ask.",
+        sep=(31, ""),
+        parameters=(
+            query(
+                "after",
+                "The last cursor that you have; from the beginning without.",
+                text(pattern="^[0-9]{1,19}$", example="0"),
+            ),
+            query("limit", "How many at most.", _limit()),
+        ),
+        answers={
+            200: answer(
+                "The changes after that; none is an empty list.",
+                record(
+                    {
+                        "events": items(event),
+                        "next_cursor": text("What to send as `after` next.", example="42"),
+                    },
+                    required=("events", "next_cursor"),
+                ),
+                {
+                    "changes": {"events": [example], "next_cursor": "42"},
+                    "none": {"events": [], "next_cursor": "42"},
+                },
+            ),
+            400: refusal(
+                "A parameter is wrong.",
+                {
+                    "bad_cursor": "after must be the cursor of an event, as you were given it",
+                    "bad_limit": f"limit must be a whole number from 1 to {MAX_LIMIT}",
                 },
             ),
         },

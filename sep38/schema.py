@@ -25,7 +25,7 @@ from kernel.schema import (
 )
 from sep1.assets import received_assets
 from sep38 import views
-from sep38.pairs import all_pairs
+from sep38.pairs import Pair, all_pairs
 
 QUOTE = "de762cda-a193-4961-861e-57b31fed6eb3"
 _NO_RATE = "There is no current rate of this pair, or something that we depend on does not answer."
@@ -54,16 +54,21 @@ def components() -> dict[str, Schema]:
 
 
 def example_pair() -> tuple[str, str]:
-    """What examples sell and buy: this anchor's first pair, or its first asset and what that is
-    paid out as."""
-    for pair in all_pairs():
-        return str(pair.sell), str(pair.buy)
+    """What examples sell and buy: the first asset that we receive, and what its first pair gives
+    for it, else what it is paid out as."""
     [received, *_] = received_assets().values()
-    return str(received.name), str(received.counterpart)
+    pair = _example_pair()
+    return str(received.name), str(pair.buy if pair else received.counterpart)
+
+
+def _example_pair() -> Pair | None:
+    [received, *_] = received_assets()
+    return next((pair for pair in all_pairs() if pair.sell == received), None)
 
 
 def _example_methods() -> dict[str, str]:
-    methods = [method for pair in all_pairs()[:1] for method in pair.method_names]
+    pair = _example_pair()
+    methods = pair.method_names if pair else ()
     return {"buy_delivery_method": methods[0]} if methods else {}
 
 
