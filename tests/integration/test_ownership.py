@@ -151,6 +151,14 @@ ATTEMPTS: dict[str, Attempt] = {
     "hear of a transaction": Attempt(
         lambda me, of: me("PUT", f"{TRANSACTIONS}/{of.transaction}/callback", url=URL)
     ),
+    "cancel a transaction": Attempt(
+        lambda me, of: me("POST", f"{TRANSACTIONS}/{of.transaction}/cancel")
+    ),
+    "list a customer's transactions": Attempt(
+        lambda me, of: _nothing(me("GET", f"{TRANSACTIONS}?customer_id={of.sender}"))
+    ),
+    "list transactions": Attempt(lambda me, of: _nothing(me("GET", TRANSACTIONS))),
+    "read events": Attempt(lambda me, of: _nothing(me("GET", "/sep31/events"))),
     "pay from a customer": Attempt(
         lambda me, of: me(
             "POST", TRANSACTIONS, **order(**{**_customers_of(me), "sender_id": of.sender})
@@ -177,6 +185,14 @@ class NothingFound:
 def _no_files(answer: Any) -> NothingFound:
     assert answer.status_code == 200
     assert answer.json() == {"files": []}
+    return NothingFound(404, answer.content)
+
+
+def _nothing(answer: Any) -> NothingFound:
+    """An empty list: whoever has none of these is told of none."""
+    assert answer.status_code == 200
+    body = answer.json()
+    assert body.get("transactions", body.get("events")) == []
     return NothingFound(404, answer.content)
 
 
@@ -288,6 +304,8 @@ def test_each_path_of_the_protocols_that_takes_an_id_is_in_the_table() -> None:
         "sep31/transactions",
         "sep31/transactions/<str:transaction_id>",
         "sep31/transactions/<str:transaction_id>/callback",
+        "sep31/transactions/<str:transaction_id>/cancel",
+        "sep31/events",
     ]
     open_to_all = ["sep38/info", "sep38/prices", "sep38/price", "sep38/quote", "sep31/info"]
     paths = [path for path in _paths(get_resolver().url_patterns) if path.startswith("sep")]
