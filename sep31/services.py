@@ -77,6 +77,10 @@ LOOK_AGAIN = {
 LOOK_AGAIN_PAST_DEADLINE = timedelta(seconds=5)
 
 
+class ForbiddenEdge(Exception):
+    """A decision that the state table does not have: a defect, and nothing of it is written."""
+
+
 def advance(ids: Iterable[uuid.UUID]) -> int:
     """Take each of these transactions as far as the facts allow; returns how many changed.
 
@@ -197,7 +201,8 @@ def _move(row: Transaction, decision: Decision, batch: _Batch) -> None:
     Leaves one event and, where the sending anchor asked for it, one callback.
     """
     before, now = Status(row.status), batch.now
-    assert decision.reason in EDGES[(before, decision.to)], (before, decision)
+    if decision.reason not in EDGES.get((before, decision.to), ()):
+        raise ForbiddenEdge(f"{before} to {decision.to} because of {decision.reason}")
     row.status = decision.to
     row.reason = decision.reason
     row.updated_at = now
