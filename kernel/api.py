@@ -26,7 +26,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from kernel.errors import ApiError, BadRequest, TooLarge, TooManyRequests, Unavailable
-from kernel.languages import ENGLISH, asked_language
+from kernel.languages import ENGLISH, Phrase, asked_language, translate
 
 logger = logging.getLogger(__name__)
 
@@ -124,10 +124,11 @@ class MultilingualView(ApiView):
     """Base of views whose answers hold words for people: `language` is what they are said in.
 
     A request asks for it by `lang` or Accept-Language. One that does not gets `default_language`,
-    which a view may set as it learns more; "" is for answers in more than one.
+    which a view may set as it learns more; "" is for answers in more than one. Errors are for
+    developers and in English, unless a view sets `error_language`.
     """
 
-    default_language = ENGLISH
+    default_language = error_language = ENGLISH
 
     @property
     def language(self) -> str:
@@ -143,9 +144,8 @@ class MultilingualView(ApiView):
     ) -> Response:
         response = super().finalize_response(request, response, *args, **kwargs)
         patch_vary_headers(response, ["Accept-Language"])
-        language = ENGLISH if response.exception else self.language
-        if response.data and language:
-            response.headers.setdefault("Content-Language", language)
+        if response.data and self.language and not response.exception:
+            response.headers["Content-Language"] = self.language
         return response
 
 
@@ -155,7 +155,12 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     Errors that nobody foresaw are not handled here: Django logs them and `server_error` answers.
     """
     if isinstance(error, ApiError):
-        return Response(error.body, status=error.status, headers=_headers(error))
+        language = getattr(context.get("view"), "error_language", ENGLISH)
+        body = {**error.body, "error": translate(error.message, language)}
+        headers = _headers(error)
+        if body != error.body:
+            headers["Content-Language"] = language
+        return Response(body, status=error.status, headers=headers)
     if isinstance(error, RequestDataTooBig | TooManyFilesSent):
         return exception_handler(TooLarge("The request body is too large"), context)
     if isinstance(error, Http404):
@@ -217,14 +222,20 @@ def require_text(
     value = data.get(field)
     if value is None or value == "":
         if required:
-            raise BadRequest(f"{field} is required")
+            raise BadRequest(Phrase("{field} is required", field=field))
         return None
     if not isinstance(value, str):
-        raise BadRequest(f"{field} must be text")
+        raise BadRequest(Phrase("{field} must be text", field=field))
     if len(value) > max_length:
-        raise BadRequest(f"{field} must be at most {max_length} characters long")
+        raise BadRequest(
+            Phrase(
+                "{field} must be at most {length} characters long",
+                field=field,
+                length=str(max_length),
+            )
+        )
     if "\x00" in value:
-        raise BadRequest(f"{field} must not hold the NUL character")
+        raise BadRequest(Phrase("{field} must not hold the NUL character", field=field))
     return value
 
 

@@ -13,6 +13,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal, localcontext
 from iso4217 import Currency
 
 from kernel.errors import BadRequest
+from kernel.languages import Phrase
 
 STELLAR_DECIMALS = 7
 STROOP = Decimal("0.0000001")
@@ -34,22 +35,36 @@ def parse_amount(value: object, *, field: str, decimals: int = STELLAR_DECIMALS)
     more than `decimals` decimals, or more than the network can carry.
     """
     if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
-        raise BadRequest(f"{field} must be a number, for example 100.5")
+        raise BadRequest(Phrase("{field} must be a number, for example 100.5", field=field))
     text = str(value)
     if isinstance(value, Decimal) and value.is_finite() and _written_plainly(value):
         text = format(value, "f")  # str() writes 0.0000001 as 1E-7
     if not _PLAIN_AMOUNT.fullmatch(text):
         raise BadRequest(
-            f"{field} must be a positive amount in plain digits, for example 100.5, with at most "
-            f"{decimals} decimals"
+            Phrase(
+                "{field} must be a positive amount in plain digits, for example 100.5, with at "
+                "most {decimals} decimals",
+                field=field,
+                decimals=str(decimals),
+            )
         )
     amount = Decimal(text)
     if amount == 0:
-        raise BadRequest(f"{field} must be greater than 0")
+        raise BadRequest(Phrase("{field} must be greater than 0", field=field))
     if not fits_decimals(amount, decimals):
-        raise BadRequest(f"{field} must have at most {decimals} decimals")
+        raise BadRequest(
+            Phrase(
+                "{field} must have at most {decimals} decimals", field=field, decimals=str(decimals)
+            )
+        )
     if amount > MAX_STELLAR_AMOUNT:
-        raise BadRequest(f"{field} must be at most {format_amount(MAX_STELLAR_AMOUNT)}")
+        raise BadRequest(
+            Phrase(
+                "{field} must be at most {amount}",
+                field=field,
+                amount=format_amount(MAX_STELLAR_AMOUNT),
+            )
+        )
     return amount
 
 

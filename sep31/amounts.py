@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal, localcontext
 
 from kernel.errors import BadRequest
+from kernel.languages import Phrase
 from kernel.money import EXACT, STELLAR_DECIMALS, format_amount, round_down, round_up
 from sep1.assets import ReceivedAsset
 
@@ -36,8 +37,10 @@ def split_one_to_one(amount_in: Decimal, asset: ReceivedAsset) -> Amounts:
         amount_out = round_down(amount_in - fee, asset.counterpart.decimals)
     if amount_out <= 0:
         raise BadRequest(
-            f"amount is too small: after the fee of {format_amount(fee)} {asset.name.code} "
-            "nothing would be left to deliver"
+            Phrase(
+                "amount is too small: after the fee of {fee} nothing would be left to deliver",
+                fee=f"{format_amount(fee)} {asset.name.code}",
+            )
         )
     return Amounts(amount_out, amount_in - amount_out, one_fee(amount_in - amount_out, asset))
 

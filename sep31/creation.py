@@ -19,7 +19,7 @@ from django.utils import timezone
 from kernel.api import require_text
 from kernel.assets import AssetName, parse_asset_name
 from kernel.errors import BadRequest, NotFound
-from kernel.languages import ENGLISH, asked_language
+from kernel.languages import ENGLISH, Phrase
 from kernel.money import format_amount, parse_amount
 from sep1.assets import ReceivedAsset, find_received_asset
 from sep10.authentication import Caller
@@ -31,6 +31,7 @@ from sep12.services import assess_customers
 from sep12.tiers import choose_type, types_for
 from sep31.amounts import split_one_to_one
 from sep31.facts import customers_of
+from sep31.info import describe_fields
 from sep31.machine import Reason, Status
 from sep31.models import Event, Transaction
 from sep38.models import Quote
@@ -61,16 +62,16 @@ class Request:
 def read_request(data: dict[str, Any], language: str = ENGLISH) -> Request:
     """SEP-31, POST Transactions, Request Parameters. Raises `BadRequest` naming the field.
 
-    `language` is the transaction's if the request's `lang` names none.
+    `language` is the one asked for, by `lang` too.
     """
-    lang = require_text(data, "lang", max_length=10, required=False)
+    require_text(data, "lang", max_length=10, required=False)
     code = require_text(data, "asset_code", max_length=12)
     issuer = require_text(data, "asset_issuer", max_length=56, required=False)
     asset = find_received_asset(str(code), issuer)
     if asset is None:
         raise BadRequest("asset_code and asset_issuer must name an asset listed in GET /info")
     if "amount" not in data:
-        raise BadRequest("amount is required")
+        raise BadRequest(Phrase("{field} is required", field="amount"))
     amount = parse_amount(data["amount"], field="amount")
     _check_limits(amount, asset)
     memo_type, memo = _read_refund_memo(data)
@@ -84,17 +85,29 @@ def read_request(data: dict[str, Any], language: str = ENGLISH) -> Request:
         funding_method=_read_funding_method(data, asset),
         refund_memo_type=memo_type,
         refund_memo=memo,
-        lang=asked_language(lang, None) or language,
-        fields=read_fields(data, asset),
+        lang=language,
+        fields=read_fields(data, asset, language),
         is_muxed=_read_account_type(data),
     )
 
 
 def _check_limits(amount: Decimal, asset: ReceivedAsset) -> None:
     if asset.min_amount is not None and amount < asset.min_amount:
-        raise BadRequest(f"amount must be at least {format_amount(asset.min_amount)}")
+        raise BadRequest(
+            Phrase(
+                "{field} must be at least {amount}",
+                field="amount",
+                amount=format_amount(asset.min_amount),
+            )
+        )
     if asset.max_amount is not None and amount > asset.max_amount:
-        raise BadRequest(f"amount must be at most {format_amount(asset.max_amount)}")
+        raise BadRequest(
+            Phrase(
+                "{field} must be at most {amount}",
+                field="amount",
+                amount=format_amount(asset.max_amount),
+            )
+        )
 
 
 def _read_destination(data: dict[str, Any]) -> AssetName | None:
@@ -104,7 +117,9 @@ def _read_destination(data: dict[str, Any]) -> AssetName | None:
     try:
         return parse_asset_name(text)
     except ValueError as error:
-        raise BadRequest(f"destination_asset is not valid: {error}") from error
+        raise BadRequest(
+            Phrase("destination_asset is not valid: {reason}", reason=Phrase(str(error)))
+        ) from error
 
 
 def _read_funding_method(data: dict[str, Any], asset: ReceivedAsset) -> str:
@@ -113,7 +128,13 @@ def _read_funding_method(data: dict[str, Any], asset: ReceivedAsset) -> str:
         # Required since SEP-31 3.1; clients of 3.0 do not send it, and one choice is no choice.
         return asset.funding_methods[0]
     if method not in asset.funding_methods:
-        raise BadRequest(f"funding_method must be one of: {', '.join(asset.funding_methods)}")
+        raise BadRequest(
+            Phrase(
+                "{field} must be one of: {choices}",
+                field="funding_method",
+                choices=", ".join(asset.funding_methods),
+            )
+        )
     return method
 
 
@@ -163,7 +184,9 @@ def _read_hash_memo(text: str) -> str:
     return raw.hex()
 
 
-def read_fields(data: dict[str, Any], asset: ReceivedAsset) -> dict[str, str]:
+def read_fields(
+    data: dict[str, Any], asset: ReceivedAsset, language: str = ENGLISH
+) -> dict[str, str]:
     """The deprecated `fields.transaction`: known names only, all required ones there.
 
     Raises `BadRequest`; for missing ones with SEP-31's `transaction_info_needed` body.
@@ -184,11 +207,18 @@ def read_fields(data: dict[str, Any], asset: ReceivedAsset) -> dict[str, str]:
         if name not in texts and not about.get("optional", False)
     }
     if missing:
-        raise BadRequest("transaction_info_needed", extra={"fields": {"transaction": missing}})
+        wanted = {"transaction": describe_fields(missing, language)}
+        raise BadRequest("transaction_info_needed", extra={"fields": wanted})
     for name, text in texts.items():
         choices = asset.fields[name].get("choices")
         if choices and text not in choices:
-            raise BadRequest(f"fields.transaction.{name} must be one of: {', '.join(choices)}")
+            raise BadRequest(
+                Phrase(
+                    "{field} must be one of: {choices}",
+                    field=f"fields.transaction.{name}",
+                    choices=", ".join(choices),
+                )
+            )
     return texts
 
 
@@ -255,7 +285,11 @@ def _check_may_send(anchor: SendingAnchor, request: Request) -> None:
         raise BadRequest("asset_code names an asset that was not agreed with you")
     limit = anchor.max_transaction_amount
     if limit is not None and request.amount > limit:
-        raise BadRequest(f"amount must be at most {format_amount(limit)}, as agreed with you")
+        raise BadRequest(
+            Phrase(
+                "amount must be at most {amount}, as agreed with you", amount=format_amount(limit)
+            )
+        )
 
 
 def _check_daily_limit(anchor: SendingAnchor, request: Request, now: datetime) -> None:
@@ -276,8 +310,11 @@ def _check_daily_limit(anchor: SendingAnchor, request: Request, now: datetime) -
     left = max(anchor.max_daily_amount - spent, Decimal(0))
     if request.amount > left:
         raise BadRequest(
-            "amount is over the daily limit agreed with you; of the last 24 hours "
-            f"{format_amount(left)} is left"
+            Phrase(
+                "amount is over the daily limit agreed with you; of the last 24 hours "
+                "{amount} is left",
+                amount=format_amount(left),
+            )
         )
 
 
@@ -326,7 +363,9 @@ def _set_amounts(row: Transaction, request: Request, quote: Quote | None) -> Non
             delivery_method=request.funding_method,
         )
     except BadRequest as error:
-        raise BadRequest(f"destination_asset can't be delivered: {error}") from error
+        raise BadRequest(
+            Phrase("destination_asset can't be delivered: {reason}", reason=error.message)
+        ) from error
     row.amount_out_asset = str(destination)
 
 
@@ -346,7 +385,7 @@ def _set_customers(row: Transaction, caller: Caller, request: Request) -> bool:
         if assessments[pair].status == "NEEDS_INFO":
             raise BadRequest("customer_info_needed", extra={"type": pair[1]})
         if assessments[pair].status == "REJECTED":
-            raise BadRequest(f"We can't serve the customer given as {pair[1]}")
+            raise BadRequest(Phrase("We can't serve the customer given as {type}", type=pair[1]))
     return len(known) == len(pairs) and all(
         assessment.status == "ACCEPTED" for assessment in assessments.values()
     )
@@ -367,7 +406,9 @@ def _get_customer(caller: Caller, customer_id: str, field: str) -> Customer:
         uuid.UUID(customer_id)
         return get_owned_customer(caller, customer_id, of_any_user=True)
     except (ValueError, NotFound) as error:
-        raise BadRequest(f"{field} must be the id of a customer that you registered") from error
+        raise BadRequest(
+            Phrase("{field} must be the id of a customer that you registered", field=field)
+        ) from error
 
 
 def _insert_with_memo(row: Transaction) -> None:

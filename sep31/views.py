@@ -9,7 +9,7 @@ from rest_framework.response import Response
 
 from kernel.api import MultilingualView
 from kernel.errors import Forbidden
-from kernel.languages import ENGLISH, find_language
+from kernel.languages import ENGLISH, asked_language, find_language
 from sep10.authentication import Caller
 from sep10.views import AuthenticatedView
 from sep31 import services
@@ -73,10 +73,14 @@ class TransactionsView(Sep31View):
 
     def post(self, request: Request) -> Response:
         key = read_key(request.headers.get("Idempotency-Key"))
-        body, language = self.body, self.asked_language or ENGLISH
+        body, lang = self.body, self.body.get("lang")
+        if isinstance(lang, str) and lang:
+            self.asked_language = asked_language(lang, None)
+        # "in the language indicated in the request" (SEP-31, POST Transactions, Error).
+        self.error_language = self.asked_language or ENGLISH
 
         def create() -> dict[str, Any]:
-            wanted = read_request(body, language)
+            wanted = read_request(body, self.error_language)
             return describe_created(create_transaction(self.caller, wanted))
 
         return Response(answer_once(self.caller, key, body, create), status=201)

@@ -14,7 +14,7 @@ from django.conf import settings
 
 from kernel.assets import AssetName, parse_asset_name
 from kernel.errors import BadRequest
-from kernel.languages import ENGLISH, read_words, translate
+from kernel.languages import ENGLISH, Phrase, read_words, translate
 from kernel.money import format_amount
 from sep1.assets import received_assets
 from sep38.fees import FeeLine, Schedule, Tier
@@ -232,7 +232,11 @@ def find_pair(sell: AssetName, buy: AssetName) -> Pair:
         if (pair.sell, pair.buy) == (sell, buy):
             return pair
     raise BadRequest(
-        f"There is no exchange of {sell} for {buy}. See GET /prices for supported assets."
+        Phrase(
+            "There is no exchange of {sell} for {buy}. See GET /prices for supported assets.",
+            sell=str(sell),
+            buy=str(buy),
+        )
     )
 
 

@@ -20,6 +20,7 @@ from decimal import Decimal
 
 from kernel.assets import AssetName
 from kernel.errors import BadRequest
+from kernel.languages import Phrase
 from kernel.money import MAX_STELLAR_AMOUNT, STELLAR_DECIMALS, format_amount
 from sep38.fees import Fee, Schedule, to_amount, to_units
 
@@ -66,8 +67,10 @@ def price_by_sell_amount(terms: Terms, sell_amount: Decimal) -> Price:
     fee = terms.fees.fee_of(gross)
     if bought <= 0:
         raise BadRequest(
-            f"sell_amount is too small: after the fee of {format_amount(fee.total)} "
-            f"{fee.asset.code} nothing would be left to deliver"
+            Phrase(
+                "sell_amount is too small: after the fee of {fee} nothing would be left to deliver",
+                fee=f"{format_amount(fee.total)} {fee.asset.code}",
+            )
         )
     exchange.check_size("sell_amount", sold, bought)
     return exchange.price(sold, bought, fee)
@@ -117,7 +120,7 @@ class _Exchange:
     def check_size(self, named: str, sold: int, bought: int) -> None:
         for units, decimals in ((sold, self.sell_decimals), (bought, self.buy_decimals)):
             if units * 10**STELLAR_DECIMALS > _MAX_UNITS * 10**decimals:
-                raise BadRequest(f"{named} is too large to exchange at once")
+                raise BadRequest(Phrase("{field} is too large to exchange at once", field=named))
 
     def price(self, sold: int, bought: int, fee: Fee) -> Price:
         """SEP-38, "Price Formulas", solved for the prices."""

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from django.utils import timezone
 
 from kernel.errors import Unavailable
+from kernel.languages import Phrase
 from sep38.models import Rate
 from sep38.pairs import Pair
 
@@ -21,7 +22,13 @@ class NoFreshRate(Unavailable):
     """503: the pair has no rate that is young enough to stand by (`rate_max_age_seconds`)."""
 
     def __init__(self, pair: Pair) -> None:
-        super().__init__(f"There is no current rate of {pair.sell} for {pair.buy}; try again later")
+        super().__init__(
+            Phrase(
+                "There is no current rate of {sell} for {buy}; try again later",
+                sell=str(pair.sell),
+                buy=str(pair.buy),
+            )
+        )
 
 
 def age_of(pair: Pair, rate: Rate, now: datetime) -> timedelta:

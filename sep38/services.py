@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from kernel.assets import AssetName
 from kernel.errors import ApiError, BadRequest, NotFound
+from kernel.languages import Phrase
 from kernel.money import format_amount
 from kernel.rows import insert_rows
 from sep1.assets import received_assets
@@ -74,7 +75,9 @@ def price_now(
     """
     pair = find_pair(sell, buy)
     if delivery_method and delivery_method not in pair.method_names:
-        raise BadRequest(f"{buy} can't be delivered by {delivery_method}")
+        raise BadRequest(
+            Phrase("{asset} can't be delivered by {method}", asset=str(buy), method=delivery_method)
+        )
     terms = _terms(pair, fresh_rate(pair), delivery_method or "")
     return price_by_sell_amount(terms, sell_amount)
 
