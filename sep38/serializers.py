@@ -25,6 +25,8 @@ _MOMENT = re.compile(
     r"(Z|[+-][0-9]{2}:[0-9]{2})?",
     re.ASCII,
 )
+# ISO 3166-1 alpha-2, or 3166-2.
+_COUNTRY = re.compile(r"[A-Z]{2}(-[A-Z0-9]{1,3})?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -198,7 +200,7 @@ def _read_method(data: dict[str, Any], pairs: tuple[Pair, ...]) -> str:
 
 def _read_country(data: dict[str, Any], pairs: tuple[Pair, ...]) -> str:
     code = require_text(data, "country_code", max_length=6, required=False) or ""
-    if code and not any(pair.serves_country(code) for pair in pairs):
+    if code and not (_COUNTRY.fullmatch(code) and any(pair.serves_country(code) for pair in pairs)):
         served = tuple(dict.fromkeys(code for pair in pairs for code in pair.country_codes))
         raise BadRequest(f"country_code must be {_one_of(served)}")
     return code
