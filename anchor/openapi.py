@@ -22,13 +22,17 @@ import sep12.schema
 import sep31.schema
 import sep38.schema
 from anchor import health
+from kernel.api import MultilingualView
+from kernel.languages import LANGUAGES
 from kernel.schema import (
     UNAVAILABLE,
     Operation,
     Response,
     Schema,
     answer,
+    header,
     operation,
+    query,
     record,
     refusal,
     text,
@@ -50,6 +54,9 @@ these is 404, and a method that a path does not have 405.
 
 **Amounts** are strings in plain digits in every answer, never rounded on the way in: more \
 decimals than the asset has are refused. **Times** are UTC, as ISO 8601 has them.
+
+**Languages.** Words for people are in English, Spanish, Portuguese or French; errors are for \
+developers and in English, but for those of `POST /sep31/transactions`.
 
 **What we take** is UTF-8. A parameter that is given twice is refused. **What we answer** may be \
 read from any web page (CORS). `HEAD` is answered wherever `GET` is.
@@ -117,6 +124,8 @@ class OperationSchema(AutoSchema):
             if self.view.parser_classes:
                 answers["415"] = self._other_media_type()
         described = {**found, "responses": answers}
+        if isinstance(self.view, MultilingualView) and "204" not in answers:
+            described["parameters"] = [*found.get("parameters", ()), *_LANGUAGE]
         for authenticator in self.view.get_authenticators():
             if isinstance(authenticator, BearerAuthentication):
                 described |= _behind(authenticator, answers)
@@ -164,6 +173,19 @@ def _with(answers: dict[str, Response], status: str, **examples: str) -> dict[st
     return {**answers, status: {**one, "content": {media_type: content}}}
 
 
+_SPOKEN = ", ".join(LANGUAGES)
+_LANGUAGE = (
+    query(
+        "lang",
+        f"What words for people are to be in: {_SPOKEN} (ISO 639-1). Any other is en.",
+        text(example="en"),
+    ),
+    header(
+        "Accept-Language",
+        "The same for who sends no lang: the best of them that we speak (RFC 9110).",
+        text(example="en"),
+    ),
+)
 _TOO_LARGE = refusal(
     "Too much at once.",
     {

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 from decimal import Decimal
-from functools import cached_property
 from typing import Any, NoReturn
 
 from django.conf import settings
@@ -129,15 +128,19 @@ class MultilingualView(ApiView):
     """
 
     default_language = error_language = ENGLISH
+    asked_language: str | None = None
 
     @property
     def language(self) -> str:
         return self.asked_language or self.default_language
 
-    @cached_property
-    def asked_language(self) -> str | None:
-        request = self.request
-        return asked_language(request.GET.get("lang"), request.headers.get("Accept-Language"))
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        lang = request.query_params.getlist("lang")
+        if len(lang) > 1:
+            raise BadRequest("lang must be given once")
+        accepted = request.headers.get("Accept-Language")
+        self.asked_language = asked_language(lang[0] if lang else None, accepted)
 
     def finalize_response(
         self, request: Request, response: Response, *args: Any, **kwargs: Any

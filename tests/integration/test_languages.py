@@ -289,6 +289,22 @@ def test_a_refusal_of_a_payment_is_in_the_language_indicated_in_the_request(
         )
 
 
+def test_a_lang_that_is_given_twice_is_refused_before_anything_is_done(
+    anchor: RegisteredAnchor,
+) -> None:
+    paths = ["/sep31/info", "/sep38/info", "/sep31/transactions", "/sep12/customer"]
+    for path in [*paths, f"/sep31/transactions/{make_transaction(anchor).pk}"]:
+        answer = Client().get(f"{path}?lang=es&lang=pt", headers=anchor.headers())
+        assert (answer.status_code, answer.json()) == (400, {"error": "lang must be given once"})
+    row = Transaction.objects.get()
+    answer = Client().post(
+        f"/sep31/transactions/{row.pk}/cancel?lang=es&lang=pt", headers=anchor.headers()
+    )
+    assert answer.status_code == 400
+    row.refresh_from_db()
+    assert row.cancelled_at is None
+
+
 def test_codes_of_sep31_are_the_same_in_each_language(anchor: RegisteredAnchor) -> None:
     sender = register_customer(anchor, "1", "sep31-sender")
     answer = post_with(anchor, {"sender_id": sender, "lang": "es"})
