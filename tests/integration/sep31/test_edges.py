@@ -18,12 +18,12 @@ from tests.integration.sep31.test_flow import pay
 
 pytestmark = pytest.mark.django_db
 
-TAKEN = [
+TAKEN = sorted(
     (start, end, reason)
     for (start, end), reasons in EDGES.items()
-    for reason in sorted(reasons)
+    for reason in reasons
     if start is not None
-]
+)
 OPEN = [status for status in Status if status not in FINAL]
 
 
