@@ -143,11 +143,11 @@ class MultilingualView(ApiView):
         self.asked_language = asked_language(lang[0] if lang else None, accepted)
 
     def finalize_response(
-        self, request: Request, response: Response, *args: Any, **kwargs: Any
+        self, request: Request, response: Any, *args: Any, **kwargs: Any
     ) -> Response:
         response = super().finalize_response(request, response, *args, **kwargs)
         patch_vary_headers(response, ["Accept-Language"])
-        if response.data and self.language and not response.exception:
+        if self.language and response.status_code < 300:
             response.headers["Content-Language"] = self.language
         return response
 

@@ -7,6 +7,8 @@ from decimal import Decimal
 from functools import lru_cache, reduce
 from typing import Any
 
+from rest_framework.renderers import JSONRenderer
+
 from kernel.languages import ENGLISH, LANGUAGES, Phrase, join_phrases, translate
 from kernel.money import format_amount
 from sep1.assets import ReceivedAsset, received_assets
@@ -21,8 +23,14 @@ FROM_TO = "of {lowest} or more, but less than {amount}"
 
 
 @lru_cache(maxsize=len(LANGUAGES))
+def write_info(language: str) -> bytes:
+    """The body of GET /info in JSON, made once per process and language."""
+    body: bytes = JSONRenderer().render({"receive": describe_assets(language)})
+    return body
+
+
 def describe_assets(language: str = ENGLISH) -> dict[str, Any]:
-    """SEP-31's asset objects by asset code, made once per process and language."""
+    """SEP-31's asset objects by asset code."""
     return {
         asset.name.code: _describe_asset(asset, language) for asset in received_assets().values()
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from django.http import HttpResponse
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -16,7 +17,7 @@ from sep31 import services
 from sep31.creation import create_transaction, read_request
 from sep31.customers import get_owned_transaction
 from sep31.idempotency import answer_once, read_key
-from sep31.info import describe_assets
+from sep31.info import write_info
 from sep31.listing import (
     list_events,
     list_transactions,
@@ -58,8 +59,8 @@ class InfoView(MultilingualView):
     it tells nothing about anybody, so it answers everyone.
     """
 
-    def get(self, request: Request) -> Response:
-        return Response({"receive": describe_assets(self.language)})
+    def get(self, request: Request) -> HttpResponse:
+        return HttpResponse(write_info(self.language), content_type="application/json")
 
 
 class TransactionsView(Sep31View):

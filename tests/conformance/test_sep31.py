@@ -24,7 +24,7 @@ from stellar_sdk import Keypair
 from callbacks.services import deliver_due_callbacks
 from sep1.assets import received_assets
 from sep31 import services
-from sep31.info import describe_assets
+from sep31.info import write_info
 from sep31.models import Refund, Transaction
 from sep31.receipts import match_payments
 from sep38.models import Rate
@@ -100,11 +100,11 @@ def transaction_fields(monkeypatch: pytest.MonkeyPatch, settings: Any) -> Iterat
     }
     monkeypatch.setitem(entry, "fields", fields)
     received_assets.cache_clear()
-    describe_assets.cache_clear()
+    write_info.cache_clear()
     yield
     monkeypatch.undo()
     received_assets.cache_clear()
-    describe_assets.cache_clear()
+    write_info.cache_clear()
 
 
 @pytest.fixture

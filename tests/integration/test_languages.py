@@ -16,7 +16,7 @@ from sep1.assets import received_assets
 from sep12 import services as sep12
 from sep12.models import Customer
 from sep12.types import customer_types
-from sep31 import info
+from sep31.info import write_info
 from sep31.machine import Status
 from sep31.models import Transaction
 from sep31.services import advance
@@ -73,7 +73,7 @@ def _own_words(settings: Any) -> Iterator[None]:
 
 
 def forget() -> None:
-    for cached in (received_assets, customer_types, info.describe_assets, all_pairs):
+    for cached in (received_assets, customer_types, write_info, all_pairs):
         cached.cache_clear()
 
 

@@ -17,7 +17,7 @@ from sep1.assets import received_assets
 from sep12.tiers import types_for
 from sep12.types import customer_types
 from sep31 import services
-from sep31.info import describe_assets
+from sep31.info import write_info
 from sep31.models import Transaction
 from tests.fixtures.callers import RegisteredAnchor
 from tests.fixtures.transactions import (
@@ -90,7 +90,7 @@ def many_types(settings: Any) -> Iterator[None]:
 def forget() -> None:
     customer_types.cache_clear()
     received_assets.cache_clear()
-    describe_assets.cache_clear()
+    write_info.cache_clear()
 
 
 def get_customer(anchor: RegisteredAnchor, **query: str) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def info(role: str) -> dict[str, dict[str, str]]:
 
 def edge_amounts() -> list[Decimal]:
     """The limits of the asset, and each tier with the amount just below it."""
-    [asset] = received_assets().values()
+    [asset, *_] = received_assets().values()
     assert asset.min_amount is not None
     assert asset.max_amount is not None
     tiers = {one.from_amount for one in customer_types().values() if one.from_amount}
@@ -125,7 +125,7 @@ def edge_amounts() -> list[Decimal]:
 
 @pytest.mark.usefixtures("many_types")
 def test_info_the_refusal_and_the_customer_agree_on_every_payment(anchor: RegisteredAnchor) -> None:
-    [asset] = received_assets().values()
+    [asset, *_] = received_assets().values()
     memos = itertools.count(1)
     refused: dict[str, set[str]] = {"sender": set(), "receiver": set()}
     for role, method, amount in itertools.product(refused, asset.funding_methods, edge_amounts()):
