@@ -27,7 +27,9 @@ TOGETHER = 100
 
 def redeem(anchor: RegisteredAnchor, quote: dict[str, Any], customers: dict[str, str]) -> Any:
     body = order(
-        quote_id=quote["id"], amount=quote["sell_amount"], destination_asset=MXN,
+        quote_id=quote["id"],
+        amount=quote["sell_amount"],
+        destination_asset=MXN,
         **customers,
     )
     return Client().post(
