@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from django.contrib.postgres.fields import ArrayField
@@ -87,54 +86,29 @@ class SendingAnchorAccount(models.Model):
         return self.account
 
 
-@dataclass(frozen=True)
-class Redemption:
-    """What came of a challenge, and of its sending anchor's admission."""
-
-    enabled: bool
-    allows_client_domain: bool
-    is_first: bool
-
-
 class UsedChallengeQuerySet(models.QuerySet["UsedChallenge"]):
     # One statement, so that nothing is used up for whoever may not have a token, and nobody gets
     # in between; the primary key is the referee between requests that bring the same challenge.
     _USE_UP = """
-        WITH caller AS (
-            SELECT anchor.enabled,
-                   cardinality(anchor.client_domains) = 0
-                   OR coalesce(%(client_domain)s = ANY (anchor.client_domains), false)
-                   AS allows_client_domain
-            FROM sep10_sendinganchoraccount account
-            JOIN sep10_sendinganchor anchor ON anchor.id = account.sending_anchor_id
-            WHERE account.account = %(account)s
-        ), used AS (
-            INSERT INTO sep10_usedchallenge (hash, expires_at)
-            SELECT %(hash)s, %(expires_at)s FROM caller WHERE enabled AND allows_client_domain
-            ON CONFLICT DO NOTHING RETURNING hash
-        )
-        SELECT enabled, allows_client_domain, EXISTS (SELECT FROM used) FROM caller
+        INSERT INTO sep10_usedchallenge (hash, expires_at)
+        SELECT %s, %s
+        FROM sep10_sendinganchoraccount account
+        JOIN sep10_sendinganchor anchor ON anchor.id = account.sending_anchor_id
+        WHERE account.account = %s AND anchor.enabled
+        AND (cardinality(anchor.client_domains) = 0 OR %s = ANY (anchor.client_domains))
+        ON CONFLICT DO NOTHING
     """
 
     def use_up(
         self, *, hash: str, expires_at: datetime, account: str, client_domain: str | None
-    ) -> Redemption | None:
+    ) -> bool:
         """Use a challenge up if the sending anchor of `account` (G...) may have a token for it.
 
-        None if no sending anchor has that account. `is_first`: it was not used before, and is now.
+        Whether it did: False if it was used before, or if nobody may have a token for it.
         """
         with connections[self.db].cursor() as cursor:
-            cursor.execute(
-                self._USE_UP,
-                {
-                    "hash": hash,
-                    "expires_at": expires_at,
-                    "account": account,
-                    "client_domain": client_domain,
-                },
-            )
-            row = cursor.fetchone()
-        return Redemption(*row) if row else None
+            cursor.execute(self._USE_UP, [hash, expires_at, account, client_domain])
+            return cursor.rowcount == 1
 
 
 class UsedChallenge(models.Model):

@@ -86,7 +86,7 @@ def create_challenge(
                 "client_domain": client_domain,
             },
         )
-        _require_admission(client.account_id, domain_name)
+        require_admission(client.account_id, domain_name)
     return build_challenge(
         terms, account=client, memo=memo_id, home_domain=home, client_domain=domain
     )
@@ -151,20 +151,21 @@ def _use_up(challenge: SignedChallenge) -> None:
         account=challenge.account,
         client_domain=name,
     )
-    outcome = use_up()
-    if outcome is None:
+    if use_up():
+        return
+    if not require_admission(challenge.account, name):
         admit_stranger(challenge.account)
-        outcome = use_up()
-    if outcome is None or not outcome.enabled:
-        raise _disabled()
-    if not outcome.allows_client_domain:
-        raise _other_client_domain(name)
-    if not outcome.is_first:
-        raise BadRequest("transaction was used before; ask for a new challenge")
+        if use_up():
+            return
+    raise BadRequest("transaction was used before; ask for a new challenge")
 
 
-def _require_admission(account: str, client_domain: str | None) -> None:
-    """Refuse with SEP-10's 403 what the token would be refused for anyway."""
+def require_admission(account: str, client_domain: str | None) -> bool:
+    """Refuse whoever may not have a token with SEP-10's 403.
+
+    Whether `account` (G...) is on the list; with ALLOW_UNKNOWN_SENDING_ANCHORS it need not be.
+    Raises `Forbidden`.
+    """
     row = (
         SendingAnchorAccount.objects.select_related("sending_anchor")
         .filter(account=account)
@@ -172,39 +173,31 @@ def _require_admission(account: str, client_domain: str | None) -> None:
     )
     if row is None:
         if not settings.ALLOW_UNKNOWN_SENDING_ANCHORS:
-            raise _unknown()
-    elif not row.sending_anchor.enabled:
-        raise _disabled()
-    elif not row.sending_anchor.allows_client_domain(client_domain):
-        raise _other_client_domain(client_domain)
+            raise Forbidden(
+                "This account is not registered as a sending anchor; ask us for an agreement"
+            )
+        return False
+    if not row.sending_anchor.enabled:
+        raise Forbidden("This sending anchor is disabled; ask us why")
+    if not row.sending_anchor.allows_client_domain(client_domain):
+        if client_domain is None:
+            raise Forbidden("This sending anchor must authenticate with its client_domain")
+        raise Forbidden(
+            f"This sending anchor may not authenticate with the client_domain {client_domain}"
+        )
+    return True
 
 
 def admit_stranger(account: str) -> None:
-    """Where ALLOW_UNKNOWN_SENDING_ANCHORS opens the door, an account (G...) that is not on the
-    list becomes a sending anchor of its own, named after it; requests that do so at once meet at
-    the unique constraints. Raises `Forbidden` where it does not.
+    """Make `account` (G...) a sending anchor of its own, named after it.
+
+    Requests that do so at once meet at the unique constraints.
     """
-    if not settings.ALLOW_UNKNOWN_SENDING_ANCHORS:
-        raise _unknown()
     with transaction.atomic():
         sending_anchor, _ = SendingAnchor.objects.get_or_create(name=account)
         SendingAnchorAccount.objects.get_or_create(
             account=account, defaults={"sending_anchor": sending_anchor}
         )
-
-
-def _unknown() -> Forbidden:
-    return Forbidden("This account is not registered as a sending anchor; ask us for an agreement")
-
-
-def _disabled() -> Forbidden:
-    return Forbidden("This sending anchor is disabled; ask us why")
-
-
-def _other_client_domain(name: str | None) -> Forbidden:
-    if name is None:
-        return Forbidden("This sending anchor must authenticate with its client_domain")
-    return Forbidden(f"This sending anchor may not authenticate with the client_domain {name}")
 
 
 # -- The list of sending anchors --------------------------------------------------------------

@@ -29,7 +29,7 @@ class AuthView(ApiView):
     def get(self, request: Request) -> Response:
         """SEP-10, "Challenge"."""
         authorization = read_authorization(
-            request.headers.get("Authorization"),
+            request.META.get("HTTP_AUTHORIZATION"),
             required=settings.CHALLENGE_AUTHORIZATION == "required",
         )
         query = request.query_params.dict()

@@ -6,6 +6,7 @@ import contextlib
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -174,3 +175,53 @@ def test_an_answer_that_drips_is_given_up_at_the_deadline(settings: Any) -> None
         with pytest.raises(Unavailable):
             load_signers(ACCOUNT)  # by itself it would never end
         given_up.set()
+
+
+@pytest.fixture
+def raw_horizon(settings: Any) -> Iterator[list[bytes]]:
+    """Answers each connection with the next of these bytes, and hangs up; asked lines follow."""
+    answers: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        settings.HORIZON_URL = f"http://127.0.0.1:{server.getsockname()[1]}"
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    peer, _ = server.accept()
+                    with peer:
+                        peer.recv(65536)
+                        peer.sendall(answers[0])
+                    answers.pop(0)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield answers
+
+
+def answer(body: str, length: int | None = None) -> bytes:
+    size = len(body) if length is None else length
+    return f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n{body}".encode()
+
+
+def test_a_kept_connection_that_horizon_ended_is_replaced(raw_horizon: list[bytes]) -> None:
+    for _ in range(3):
+        raw_horizon.append(answer(account([])))
+        assert load_signers(ACCOUNT) == AccountSigners(2, {})
+        while raw_horizon:  # until it has hung up
+            time.sleep(0.001)
+
+
+def test_an_answer_that_breaks_off_is_no_answer(raw_horizon: list[bytes]) -> None:
+    body = account([])
+    raw_horizon += [answer(body, len(body) + 1), answer(body)]
+    with pytest.raises(Unavailable):
+        load_signers(ACCOUNT)
+    assert load_signers(ACCOUNT) is not None
+
+
+def test_the_proxy_of_the_environment_is_asked_for_the_whole_url(
+    raw_horizon: list[bytes], settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", settings.HORIZON_URL.replace("//", "//user:pass@"))
+    settings.HORIZON_URL = "http://horizon.invalid"  # which only a proxy could find
+    raw_horizon.append(answer(account([])))
+    assert load_signers(ACCOUNT) == AccountSigners(2, {})
