@@ -40,7 +40,7 @@ PHONES = [
 ADDRESSES = ["address", "employer_address", "organization.registered_address", "card.address"]
 
 
-def refused(api: Api, name: str, value: object) -> str:
+def refused(api: Api, name: str, value: Any) -> str:
     error = assert_error(api.put(**{name: value}), 400)
     assert error.startswith(f"{name} must be ")
     return error
@@ -152,7 +152,8 @@ def test_every_text_field_is_taken(api: Api, name: str) -> None:
 def test_every_binary_field_is_taken(api: Api, name: str) -> None:
     """The same tables: type binary, "Image of"."""
     image = SimpleUploadedFile("image.jpg", uploads.jpeg(), "image/jpeg")
-    customer_id = api.form(**{name: image}).json()["id"]
+    parts: dict[str, Any] = {name: image}
+    customer_id = api.form(**parts).json()["id"]
     assert api.get(id=customer_id).json()["provided_fields"][name]["type"] == "binary"
 
 

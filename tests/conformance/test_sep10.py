@@ -500,7 +500,8 @@ def test_what_sdfs_suite_asks_for_beyond_the_text(client: Client, settings: Any)
     envelope = TransactionEnvelope.from_xdr(
         response.json()["transaction"], settings.NETWORK_PASSPHRASE
     )
-    assert envelope.transaction.preconditions.time_bounds.min_time >= before
+    conditions: Any = envelope.transaction.preconditions
+    assert conditions.time_bounds.min_time >= before
     for value in (1, True, None, ["x"], {"x": "y"}):
         answer = client.post("/auth", {"transaction": value}, content_type="application/json")
         assert answer.status_code == 400

@@ -114,7 +114,7 @@ def test_the_memo_of_the_request_must_be_that_of_the_token(
     """Shared Accounts and `memo` of each endpoint: "should return an error response if they do
     not" match; a muxed account's memo is its 64-bit id."""
     token = {"memo": "7"} if how == "memo" else {"muxed_id": 7}
-    user = Api({"Authorization": bearer_for(anchor.account, **token)})  # type: ignore[arg-type]
+    user = Api({"Authorization": bearer_for(anchor.account, **token)})
     customer_id = user.register(memo="7", **SENDER)
     assert user.get(memo="7").json()["id"] == customer_id
     for wrong in ("8", "007x", UUID_MEMO):

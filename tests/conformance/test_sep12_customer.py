@@ -297,7 +297,7 @@ def test_all_or_none_of_a_put_is_stored(api: Api, customer_id: str) -> None:
 def test_binary_fields_may_come_after_all_others_and_need_not(api: Api, order: str) -> None:
     """Customer PUT, Request: `binary` fields "should be submitted after all other fields". A
     client that does otherwise is understood all the same."""
-    front = {"photo_id_front": photo()}
+    front: dict[str, Any] = {"photo_id_front": photo()}
     parts = {**SENDER, **front} if order == "last" else {**front, **SENDER}
     body = encode_multipart(BOUNDARY, parts)
     assert body.index(b"photo_id_front") > body.index(b"last_name") or order == "first"
@@ -342,7 +342,7 @@ def test_errors_of_put_name_the_field(api: Api) -> None:
 def test_delete_erases_all_personal_information(api: Api, anchor: RegisteredAnchor) -> None:
     """Customer DELETE: "Delete all personal information that the anchor has stored"; Responses:
     `200 OK`."""
-    front = {"photo_id_front": photo()}
+    front: dict[str, Any] = {"photo_id_front": photo()}
     customer_id = api.form(memo="7", memo_type="id", **SENDER, **front).json()["id"]
     refuse_field(customer_id, "last_name", "Not as in the passport")
     assert api.delete(anchor.account, memo="7", memo_type="id").status_code == 200

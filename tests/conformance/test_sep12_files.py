@@ -153,7 +153,7 @@ def test_a_file_is_found_by_its_id(api: Api) -> None:
 def test_all_files_of_a_customer_are_found(api: Api) -> None:
     """GET Request, `customer_id`: "all files uploaded for the specified customer", in a PUT too."""
     back = SimpleUploadedFile("back.png", uploads.png(), "image/png")
-    sent = {"photo_id_front_file_id": post_file(api), "photo_id_back": back}
+    sent: dict[str, Any] = {"photo_id_front_file_id": post_file(api), "photo_id_back": back}
     customer_id = api.form(**SENDER, **sent).json()["id"]
     post_file(api)  # of nobody yet
     files = get(api, customer_id=customer_id)

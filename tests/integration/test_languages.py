@@ -120,12 +120,18 @@ def test_info_is_in_the_language_that_is_asked_for(
 def test_the_same_document_is_told_in_each_language() -> None:
     """Nothing but descriptions differs."""
     told = [get(None, "/sep31/info", lang=lang).json() for lang in WORDS]
-    for one in told:
-        for asset in one["receive"].values():
-            for role in asset["sep12"].values():
-                for about in role.get("types", {}).values():
-                    assert about.pop("description")
+    descriptions = [
+        [
+            about.pop("description")
+            for asset in one["receive"].values()
+            for role in asset["sep12"].values()
+            for about in role.get("types", {}).values()
+        ]
+        for one in told
+    ]
     assert told == [told[0]] * 4
+    # The shipped anchor.toml has all of them.
+    assert all(len(set(words)) == 4 for words in zip(*descriptions, strict=True))
 
 
 @pytest.mark.parametrize("value", HOSTILE)
@@ -262,7 +268,7 @@ def test_a_refusal_of_a_payment_is_in_the_language_indicated_in_the_request(
     anchor: RegisteredAnchor,
 ) -> None:
     """SEP-31, POST Transactions, "Error (400 Bad Request)"."""
-    for changes, accept, words in [
+    requests: list[tuple[dict[str, Any], str, str]] = [
         ({"amount": "20000"}, "", "amount must be at most 10000"),
         ({"amount": "20000", "lang": "es"}, "fr", "amount debe ser de 10000 como máximo"),
         ({"amount": "20000"}, "fr", "amount doit être d'au plus 10000"),
@@ -280,7 +286,8 @@ def test_a_refusal_of_a_payment_is_in_the_language_indicated_in_the_request(
             "destination_asset não é válido: um ativo é escrito como stellar:USDC:G...",
         ),
         ({"sender_id": str(uuid.uuid4()), "lang": "xx"}, "es", "sender_id must be the id of a"),
-    ]:
+    ]
+    for changes, accept, words in requests:
         answer = post_with(anchor, changes, accept)
         assert answer.status_code == 400, answer.content
         assert answer.json()["error"].startswith(words)

@@ -56,8 +56,8 @@ class Mallory:
         self.headers = {"Authorization": authorization}
 
     def __call__(self, method: str, path: str, **body: Any) -> Any:
-        content = {"data": json.dumps(body), "content_type": "application/json"} if body else {}
-        return Client().generic(method, path, headers=self.headers, **content)
+        raw = json.dumps(body) if body else ""
+        return Client().generic(method, path, raw, "application/json", headers=self.headers)
 
     def form(self, path: str, **parts: Any) -> Any:
         return Client().put(

@@ -144,7 +144,7 @@ def test_a_run_that_stopped_half_way_is_simply_run_again(customer: Customer, rot
     add_values(customer, 6)
     rotate()
     new_id, old_id = key_ids()
-    batches = reseal_column(VALUE, batch_size=2)
+    batches: Any = reseal_column(VALUE, batch_size=2)
     assert next(batches).resealed == 2
     batches.close()
     assert count_by_key(VALUE) == {old_id: 4, new_id: 2}

@@ -62,7 +62,7 @@ def state_of(customer_id: str) -> str:
 
 
 def hit_of(customer_id: str) -> ScreeningHit:
-    return ScreeningHit.objects.get(customer=customer_id)
+    return ScreeningHit.objects.get(customer_id=customer_id)
 
 
 # -- A customer's way -------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Every word of ours is there in every language, and requests get the language that they ask for."""
+"""Every word of ours is there in every language, and requests get the one that they ask for."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def phrases_of(path: Path) -> Iterator[str]:
             continue
         words = node.args[0]
         if isinstance(words, ast.Constant):
-            yield words.value
+            yield str(words.value)
         elif isinstance(words, ast.Name) and words.id.isupper():
             yield getattr(module, words.id)
 
@@ -53,8 +53,8 @@ def refusals_of(path: Path) -> Iterator[str]:
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "BadRequest":
             words = node.args[0]
             assert not isinstance(words, ast.JoinedStr), f"{path}:{node.lineno} needs a Phrase"
-            if isinstance(words, ast.Constant) and " " in words.value:
-                yield words.value
+            if isinstance(words, ast.Constant) and " " in str(words.value):
+                yield str(words.value)
 
 
 def all_words() -> set[str]:

@@ -134,7 +134,12 @@ def test_a_redis_that_says_nothing_is_not_asked_again_for_a_while(
         settings.REDIS_URL = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
         counts = throttling._counts(settings.REDIS_URL)
         run = counts._run
-        monkeypatch.setattr(counts, "_run", lambda *a: asked.append(1) or run(*a))
+
+        def note(*arguments: Any) -> Any:
+            asked.append(1)
+            return run(*arguments)
+
+        monkeypatch.setattr(counts, "_run", note)
         assert attempts(Limit("test", somebody, 1), 5) == [True] * 5
     assert asked == [1]
 

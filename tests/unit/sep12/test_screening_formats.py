@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -56,14 +57,14 @@ def read(list_format: str, tmp_path: Path, **contents: str | bytes) -> list[List
 
 def test_ofacs_files_are_joined_by_the_entrys_number(tmp_path: Path) -> None:
     found = read("ofac-sdn", tmp_path, alt=ALT, sdn=SDN, add=ADD, sdn_comments=COMMENTS)
-    person = {
+    person: dict[str, Any] = {
         "entry": "2676",
         "kind": "person",
         "birth_dates": ("1951-06-19", "1953"),
         "countries": ("IRN", "PAK", "EGY"),
         "programs": ("SDGT", "SYRIA"),
     }
-    company = {
+    company: dict[str, Any] = {
         "entry": "36",
         "kind": "organization",
         "countries": ("CUB", "PRK"),
@@ -115,7 +116,7 @@ def test_ofacs_birth_dates_are_read(tmp_path: Path, remark: str, dates: tuple[st
 
 def test_opensanctions_rows_are_read_by_their_headers(tmp_path: Path) -> None:
     found = read("opensanctions", tmp_path, targets=TARGETS)
-    person = {
+    person: dict[str, Any] = {
         "entry": "NK-1",
         "kind": "person",
         "birth_dates": ("1970-01-02", "1971"),
