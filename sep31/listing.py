@@ -224,7 +224,7 @@ def _read_moment(given: dict[str, str], key: str) -> datetime | None:
         moment = None
     if moment is None or moment.tzinfo is None or not 1970 < moment.year < 9999:
         raise BadRequest(f"{key} must be a time with its zone, for example 2026-11-23T12:00:00Z")
-    return moment
+    return moment.astimezone(UTC)  # Python has zones that PostgreSQL has not, such as -19:30
 
 
 def _read_limit(text: str | None) -> int:

@@ -31,10 +31,7 @@ from sep10.models import SendingAnchor
 from sep10.schema import MUXED
 from sep10.tokens import issuer
 from sep12 import sep9
-from sep12.models import Customer, CustomerField, Verification
 from sep12.schema import CUSTOMER, TRANSACTION, describe_field, example_of
-from sep12.status import VERIFICATION_REQUIRED
-from sep12.verification import start_verifications
 from sep31.machine import Status
 from sep31.models import Transaction
 from sep38.models import Rate
@@ -211,50 +208,16 @@ def test_each_example_of_a_request_is_as_documented_and_does_what_it_says(
     one: Documented, media_type: str, example: Any, world: World
 ) -> None:
     _assert_valid(example, one.about["requestBody"]["content"][media_type]["schema"])
-    prepare = PREPARED.get(one.id)
-    if prepare is not None:
-        prepare(world)
+    world.prepare(one)
     _assert_answered(one, world.send(one, example, media_type))
 
-
-def _a_customer_is_there(world: World) -> None:
-    world.real(CUSTOMER)
-
-
-def _a_code_was_sent(world: World) -> None:
-    customer = Customer.objects.get(pk=world.real(CUSTOMER))
-    CustomerField.objects.create(
-        customer=customer,
-        name="mobile_number",
-        value="+525512345678",
-        status=VERIFICATION_REQUIRED,
-    )
-    start_verifications(customer, {"mobile_number": "+525512345678"})
-    Verification.objects.update(code="273502")
-
-
-def _the_bank_refused_a_field(world: World) -> None:
-    world.real(TRANSACTION)
-    Transaction.objects.update(
-        status=Status.PENDING_TRANSACTION_INFO_UPDATE,
-        required_info_updates={"receiver_account_number": "The account is closed."},
-    )
-
-
-PREPARED: dict[str, Callable[[World], None]] = {
-    "delete_customer": _a_customer_is_there,
-    "put_customer_verification": _a_code_was_sent,
-    "patch_transaction": _the_bank_refused_a_field,
-}
 
 WITHOUT_BODY = [one for one in OPERATIONS.values() if "requestBody" not in one.about]
 
 
 @pytest.mark.parametrize("one", WITHOUT_BODY, ids=lambda one: one.id)
 def test_each_request_without_a_body_does_what_it_says(one: Documented, world: World) -> None:
-    prepare = PREPARED.get(one.id)
-    if prepare is not None:
-        prepare(world)
+    world.prepare(one)
     _assert_answered(one, world.send(one))
 
 

@@ -293,3 +293,11 @@ def test_the_time_that_is_meant_is_the_one_given_whatever_its_zone(
     now = (timezone.now() + timedelta(minutes=1)).isoformat()
     assert "+00:00" in now
     assert listed(anchor, f"started_until={now}") == [str(row.pk)]  # the + not escaped
+
+
+def test_a_zone_further_off_than_any_on_earth_is_a_zone_all_the_same(
+    anchor: RegisteredAnchor,
+) -> None:
+    """ISO 8601 has them, PostgreSQL does not."""
+    row = make_transaction(anchor)
+    assert listed(anchor, started_since="2000-01-01T00:00:00-19:30") == [str(row.pk)]
