@@ -36,7 +36,16 @@ from sep31.facts import customers_of
 from sep31.inbox import keep_inbox_receipt, refund_inbox_receipt
 from sep31.machine import FINAL, Status, Wish
 from sep31.messages import STATUS_MESSAGES
-from sep31.models import MEMO_TYPES, Event, Receipt, Refund, Transaction
+from sep31.models import (
+    MEMO_TYPES,
+    Event,
+    Feed,
+    IdempotentRequest,
+    Receipt,
+    Refund,
+    StatusTime,
+    Transaction,
+)
 from sep31.refunds import refund_fee
 from sep31.services import operators_choices, request_by_operator
 from stellar.admin import OUTGOING_KINDS
@@ -630,4 +639,35 @@ class RefundAdmin(RecordAdmin):
 
     @display(description="Ordered", ordering="pk")
     def since(self, row: Refund) -> str:
+        return ago(row.created_at)
+
+
+@admin.register(Feed)
+class FeedAdmin(RecordAdmin):
+    list_display = ("sending_anchor", "last")
+    list_select_related = ("sending_anchor",)
+    ordering = ("pk",)
+    search_by = {"number": ("pk",)}
+
+
+@admin.register(StatusTime)
+class StatusTimeAdmin(RecordAdmin):
+    list_display = ("funding_method", "asset", "status", "seconds", "sample", "measured")
+    list_filter = ("status",)
+    ordering = ("funding_method", "asset", "status")
+    search_by = {"text": ("funding_method",)}
+
+    @display(description="Measured", ordering="measured_at")
+    def measured(self, row: StatusTime) -> str:
+        return ago(row.measured_at)
+
+
+@admin.register(IdempotentRequest)
+class IdempotentRequestAdmin(RecordAdmin):
+    list_display = ("digest", "since")
+    ordering = ("-created_at",)
+    search_by = {"hash": ("pk",)}
+
+    @display(description="When", ordering="created_at")
+    def since(self, row: IdempotentRequest) -> str:
         return ago(row.created_at)

@@ -27,7 +27,7 @@ from sep12.models import (
     Verification,
 )
 from sep31 import services
-from sep31.models import Receipt, Refund, Transaction
+from sep31.models import Feed, IdempotentRequest, Receipt, Refund, StatusTime, Transaction
 from sep31.receipts import match_payments
 from sep38.models import HeldRate, Quote, Rate, RateFeed
 from stellar.models import OutgoingPayment, UnreadRecord
@@ -74,6 +74,7 @@ class Everything(NamedTuple):
     case: Case  # the customer's, for review
     hit: ScreeningHit
     partner: SendingAnchor
+    held_rate: HeldRate
 
 
 def paid(anchor: RegisteredAnchor, **changes: object) -> Transaction:
@@ -167,7 +168,7 @@ def everything(anchor) -> Everything:
         expires_at=timezone.now() + timedelta(minutes=5),
     )
     RateFeed.objects.create(name="ecb", due_at=timezone.now())
-    HeldRate.objects.create(
+    held_rate = HeldRate.objects.create(
         sell_asset=usdc(),
         buy_asset="iso4217:MXN",
         rate=Decimal(25),
@@ -187,6 +188,16 @@ def everything(anchor) -> Everything:
     )
     add_document(customer, "photo_id_front")
     Verification.objects.create(customer=customer, name="mobile_number", code="493817")
+    Feed.objects.get_or_create(sending_anchor=anchor.sending_anchor, defaults={"last": 0})
+    IdempotentRequest.objects.create(digest="d" * 64, fingerprint="f" * 64, answer="{}")
+    StatusTime.objects.create(
+        funding_method="bank_account",
+        asset="iso4217:MXN",
+        status="pending_external",
+        seconds=30,
+        sample=20,
+        measured_at=timezone.now(),
+    )
     SentCode.objects.create(
         sending_anchor=anchor.sending_anchor,
         customer=customer,
@@ -224,4 +235,5 @@ def everything(anchor) -> Everything:
         ),
         case=open_case(customer),
         hit=list_likeness(customer),
+        held_rate=held_rate,
     )

@@ -358,7 +358,7 @@ def test_an_asset_that_is_none_is_refused(anchor, operator):
 
 
 def add_rate(client, rate, **more):
-    return client.post("/admin/sep38/rate/add/", {"pair": "0", "new_rate": rate, **more})
+    return client.post("/admin/sep38/rate/add/", {"pair": "1", "new_rate": rate, **more})
 
 
 def test_a_rate_is_added_and_the_old_one_stays(everything, operator):

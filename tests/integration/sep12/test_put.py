@@ -286,9 +286,7 @@ def test_a_put_costs_as_many_queries_however_many_fields(
     # Two of each are the test's own savepoint, and one is for the token.
     with django_assert_num_queries(5):  # the customer, its fields
         api.register(memo="7", type="sender", **body)
-    with django_assert_num_queries(
-        10
-    ):  # insert, lock, read 2, write 2, cases, who waits
+    with django_assert_num_queries(10):  # insert, lock, read 2, write 2, cases, who waits
         api.register(memo="7", type="sender", **dict.fromkeys(body, "identity"))
     with django_assert_num_queries(7):  # insert, lock, read 2
         api.register(memo="7", type="sender", **dict.fromkeys(body, "identity"))
