@@ -58,8 +58,8 @@ decimals than the asset has are refused. **Times** are UTC, as ISO 8601 has them
 **Languages.** Words for people are in English, Spanish, Portuguese or French; errors are for \
 developers and in English, but for those of `POST /sep31/transactions`.
 
-**What we take** is UTF-8. A parameter that is given twice is refused. **What we answer** may be \
-read from any web page (CORS). `HEAD` is answered wherever `GET` is.
+**What we take** is UTF-8. **What we answer** may be read from any web page (CORS). \
+`HEAD` is answered wherever `GET` is.
 """
 
 _TAGS = [
@@ -118,13 +118,18 @@ class OperationSchema(AutoSchema):
             )
             return undocumented
         answers = found["responses"]
+        spoken = isinstance(self.view, MultilingualView) and "204" not in answers
+        if spoken:
+            answers = _with(
+                {"400": _BAD_PARAMETER, **answers}, "400", lang="lang must be given once"
+            )
         if "requestBody" in found or method == "DELETE":
             answers = _with(answers, "400", not_json="The request body must be valid JSON")
             answers["413"] = _TOO_LARGE
             if self.view.parser_classes:
                 answers["415"] = self._other_media_type()
         described = {**found, "responses": answers}
-        if isinstance(self.view, MultilingualView) and "204" not in answers:
+        if spoken:
             described["parameters"] = [*found.get("parameters", ()), *_LANGUAGE]
         for authenticator in self.view.get_authenticators():
             if isinstance(authenticator, BearerAuthentication):
@@ -186,6 +191,7 @@ _LANGUAGE = (
         text(example="en"),
     ),
 )
+_BAD_PARAMETER = refusal("A parameter is wrong.", {})
 _TOO_LARGE = refusal(
     "Too much at once.",
     {

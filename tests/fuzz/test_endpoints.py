@@ -46,6 +46,7 @@ EXAMPLES_EACH = 40  # of what Hypothesis makes; the limits come on top
 FEWEST_IN_ALL = 3000
 
 api = schemathesis.openapi.from_wsgi("/openapi.json", application)
+api.config.phases.coverage.generate_duplicate_query_parameters = True
 
 
 # -- Requests ---------------------------------------------------------------------------------

@@ -285,6 +285,7 @@ EVERYWHERE: dict[str, Callable[[Stage], Any]] = {
     "down": lambda it: it.send_while_broken(
         "django.db.backends.utils.CursorWrapper.execute", OperationalError()
     ),
+    "lang": lambda it: it.send(query={"lang": ["en", "es"]}),
     # SEP-12's parameters
     "unknown_type": lambda it: it.send_only(type="aristocrat"),
     "type_is_missing": lambda it: it.send_only(transaction_id=TRANSACTION),
