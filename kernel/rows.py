@@ -22,21 +22,37 @@ def insert_rows(rows: Sequence[models.Model], *, unless_there: bool = False) -> 
     """
     if not rows:
         return 0
-    model = type(rows[0])
-    fields = _fields(model)
+    with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+        cursor.execute(_insert(type(rows[0]), len(rows), unless_there), _values(rows))
+        return int(cursor.rowcount)
+
+
+def insert_with_rows(row: models.Model, rows: Sequence[models.Model]) -> bool:
+    """Insert `row`, and with it `rows` of one other model, in one statement; all or none of them.
+
+    None, and False, if `row` meets a unique constraint: see `insert_rows`. One statement needs no
+    transaction around it, so this is one round trip where two inserts take four.
+    """
+    if not rows:
+        return insert_rows([row], unless_there=True) == 1
+    with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+        statement = _insert_both(type(row), type(rows[0]), len(rows))
+        cursor.execute(statement, [*_values([row]), *_values(rows)])
+        return bool(cursor.fetchone()[0])
+
+
+def _values(rows: Sequence[models.Model]) -> list[Any]:
+    fields = _fields(type(rows[0]))
     database = connections[DEFAULT_DB_ALIAS]  # itself: the proxy is looked through at each use
     values = [
         field.get_db_prep_save(field.pre_save(row, add=True), database)
         for row in rows
         for field in fields
     ]
-    with database.cursor() as cursor:
-        cursor.execute(_statement(model, len(rows), unless_there), values)
-        count = int(cursor.rowcount)
     for row in rows:
         row._state.adding = False
         row._state.db = DEFAULT_DB_ALIAS
-    return count
+    return values
 
 
 @lru_cache(maxsize=64)
@@ -46,13 +62,30 @@ def _fields(model: type[models.Model]) -> list[models.Field[Any, Any]]:
     ]
 
 
+# Only names of our own models stand in these statements; PostgreSQL gets the values apart.
 @lru_cache(maxsize=256)
-def _statement(model: type[models.Model], count: int, unless_there: bool) -> str:
-    quote, fields = connection.ops.quote_name, _fields(model)
-    columns = ", ".join(quote(str(field.column)) for field in fields)
-    # Spelt out, since an array that is empty, or a JSON document, would else be of unknown type.
-    row = ", ".join(f"%s::{field.db_type(connection)}" for field in fields)
-    marks = ", ".join([f"({row})"] * count)
+def _insert(model: type[models.Model], count: int, unless_there: bool) -> str:
     conflict = " ON CONFLICT DO NOTHING" if unless_there else ""
-    # Only names of our own models stand in it; PostgreSQL gets the values apart.
-    return f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES {marks}{conflict}"  # noqa: S608
+    return f"INSERT INTO {_target(model)} {_rows(model, count)}{conflict}"
+
+
+@lru_cache(maxsize=256)
+def _insert_both(first: type[models.Model], second: type[models.Model], count: int) -> str:
+    rows = f"SELECT * FROM ({_rows(second, count)}) AS rows WHERE EXISTS (SELECT FROM first)"  # noqa: S608
+    return (
+        f"WITH first AS ({_insert(first, 1, True)} RETURNING 1),"
+        f" second AS (INSERT INTO {_target(second)} {rows})"
+        " SELECT EXISTS (SELECT FROM first)"
+    )
+
+
+def _target(model: type[models.Model]) -> str:
+    quote = connection.ops.quote_name
+    columns = ", ".join(quote(str(field.column)) for field in _fields(model))
+    return f"{quote(model._meta.db_table)} ({columns})"
+
+
+def _rows(model: type[models.Model], count: int) -> str:
+    # Types are spelt out, since an array that is empty, or a JSON document, would else be of none.
+    row = ", ".join(f"%s::{field.db_type(connection)}" for field in _fields(model))
+    return f"VALUES {', '.join([f'({row})'] * count)}"

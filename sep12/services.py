@@ -15,7 +15,7 @@ from callbacks.services import check_callback_url, erase_callbacks, redirect_cal
 from kernel.announce import announce
 from kernel.errors import BadRequest, Conflict
 from kernel.languages import ENGLISH
-from kernel.rows import insert_rows
+from kernel.rows import insert_rows, insert_with_rows
 from sep10.authentication import Caller
 from sep12 import sep9
 from sep12.cases import settle_cases, waits_for_decision
@@ -121,6 +121,9 @@ def put_customer(caller: Caller, params: CustomerParams, submission: Submission)
         get_customer_type(params.type)
     if submission.verifications:
         _check_codes(caller, params, submission.verifications)
+    registered = _register_at_once(caller, params, submission)
+    if registered is not None:
+        return registered.pk
     with transaction.atomic():
         customer, is_new = _lock_or_register(caller, params, submission)
         if is_new:
@@ -128,6 +131,25 @@ def put_customer(caller: Caller, params: CustomerParams, submission: Submission)
         else:
             _update(caller, customer, params, submission)
     return customer.pk
+
+
+def _register_at_once(
+    caller: Caller, params: CustomerParams, submission: Submission
+) -> Customer | None:
+    """Register a new customer with its first texts, in one statement, as most PUTs do.
+
+    None, and nothing was written, if it is registered already, or if there is more to write.
+    """
+    with_more = params.transaction_id or submission.files or submission.file_ids
+    if params.id or with_more or not fields_to_verify().isdisjoint(submission.texts):
+        return None
+    customer = _new_customer(caller, locate(caller, params), params, submission)
+    dossier = Dossier(customer)
+    fields = _new_fields(dossier, submission.texts, {})
+    if waits_for_decision(dossier, dossier.type) or not insert_with_rows(customer, fields):
+        return None
+    announce(customer_changed, customer_id=customer.pk, is_new=True)
+    return customer
 
 
 def _lock_or_register(
@@ -146,35 +168,41 @@ def _lock_or_register(
                 caller, params.transaction_id, params.type, found.pk
             )
             where = {"pk": found.pk}
-        elif "pk" not in where:
-            # Most are new. Many PUTs of one new customer may come at once: the unique constraint
-            # lets one insert through, the others wait for it and insert nothing.
-            customer = _new_customer(caller, params, where)
-            if submission.names:
-                _count_change(customer, submission.texts)
-            if insert_rows([customer], unless_there=True):
-                return customer, True
         locked = Customer.objects.lock_present(**where)
         if locked is not None:
             check_found(locked, params)
             return locked, False
         if params.id is not None:
             raise no_such_id()
+        if "pk" not in where:
+            # Many PUTs of one new customer may come at once: the unique constraint lets one insert
+            # through, the others wait for it and insert nothing.
+            customer = _new_customer(caller, where, params, submission)
+            if insert_rows([customer], unless_there=True):
+                return customer, True
     raise Conflict("This customer is being erased; try again")
 
 
 def _find_or_register(caller: Caller, params: CustomerParams, where: Mapping[str, Any]) -> Customer:
     customer = Customer.objects.present().filter(**where).first()
     if customer is None and "pk" not in where:
-        insert_rows([_new_customer(caller, params, where)], unless_there=True)
+        insert_rows([_new_customer(caller, where, params)], unless_there=True)
         customer = Customer.objects.present().filter(**where).first()
     if customer is None:
         raise no_such_id()
     return customer
 
 
-def _new_customer(caller: Caller, params: CustomerParams, where: Mapping[str, Any]) -> Customer:
-    return Customer(sending_anchor=caller.sending_anchor, type=params.type or "", **where)
+def _new_customer(
+    caller: Caller,
+    where: Mapping[str, Any],
+    params: CustomerParams,
+    submission: Submission | None = None,
+) -> Customer:
+    customer = Customer(sending_anchor=caller.sending_anchor, type=params.type or "", **where)
+    if submission is not None and submission.names:
+        _count_change(customer, submission.texts)
+    return customer
 
 
 def _count_change(customer: Customer, texts: Iterable[str]) -> None:
