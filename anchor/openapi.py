@@ -84,14 +84,7 @@ def _operations() -> dict[type[Any], dict[str, Operation]]:
             "get": _health(
                 "get_ready",
                 "Whether it can serve",
-                {
-                    503: refusal(
-                        "PostgreSQL does not answer.",
-                        {
-                            "down": health.DOWN,
-                        },
-                    )
-                },
+                {503: refusal("PostgreSQL does not answer.", {"down": health.DOWN})},
             )
         },
     }
@@ -157,10 +150,7 @@ def _behind(authenticator: BearerAuthentication, answers: dict[str, Response]) -
     if authenticator.required:
         bad["none"] = "This needs a SEP-10 token in the header Authorization: Bearer <token>"
     missing = {
-        status: refusal(
-            "No token, or one that is not valid.",
-            {},
-        ),
+        status: refusal("No token, or one that is not valid.", {}),
         "503": UNAVAILABLE,
     }
     return {
@@ -192,17 +182,10 @@ _LANGUAGE = (
     ),
 )
 _BAD_PARAMETER = refusal("A parameter is wrong.", {})
-_TOO_LARGE = refusal(
-    "Too much at once.",
-    {
-        "body": "The request body is too large",
-    },
-)
+_TOO_LARGE = refusal("Too much at once.", {"body": "The request body is too large"})
 _DEFECT = refusal(
     "A defect of ours; it has been logged.",
-    {
-        "defect": "Something went wrong on our side; it has been logged. Try again later.",
-    },
+    {"defect": "Something went wrong on our side; it has been logged. Try again later."},
 )
 
 

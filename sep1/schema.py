@@ -37,9 +37,7 @@ def _get() -> Operation:
             304: no_content("Your copy is the current one."),
             412: refusal(
                 "Only with the header `If-Match`.",
-                {
-                    "other_version": "If-Match names another version of stellar.toml",
-                },
+                {"other_version": "If-Match names another version of stellar.toml"},
             ),
         },
     )

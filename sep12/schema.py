@@ -174,7 +174,9 @@ def _parameters_in_body() -> dict[str, Schema]:
 
 
 def _type() -> Schema:
-    return text(_describe_types(), enum=list(customer_types()), example=_sender().name)
+    names = list(customer_types())
+    choice = {"enum": names, "example": example_type("sender").name} if names else {}
+    return text(_describe_types(), **choice)
 
 
 def _transaction_id() -> Schema:
@@ -195,18 +197,17 @@ def _describe_types() -> str:
     return "\n".join(lines)
 
 
-def _sender() -> CustomerType:
-    return _first_of("sender")
-
-
-def _first_of(role: str) -> CustomerType:
-    of_role = (one for one in customer_types().values() if one.role == role)
-    return next(of_role, default_customer_type())
+def example_type(role: str, *, largest: bool = False) -> CustomerType:
+    """The first type of that role ("sender", "receiver"), or the one for the largest amounts."""
+    of_role = [one for one in customer_types().values() if one.role == role]
+    if largest:
+        of_role.sort(key=lambda one: one.from_amount, reverse=True)
+    return next(iter(of_role), default_customer_type())
 
 
 def example_customer(role: str, memo: str) -> dict[str, str]:
     """All that the first type of that role ("sender", "receiver") needs, as a JSON body."""
-    wanted = _first_of(role)
+    wanted = example_type(role)
     fields = {}
     for name in wanted.required:
         if FIELDS[name].is_binary:
@@ -255,7 +256,7 @@ def _customer() -> Schema:
 
 
 def _customer_examples() -> dict[str, Any]:
-    sender = _sender()
+    sender = example_type("sender")
     told = {
         name: {"type": FIELDS[name].type, "description": FIELDS[name].description}
         for name in sender.required
@@ -298,9 +299,7 @@ def _unknown_type() -> str:
 def _not_yours() -> Schema:
     return refusal(
         "The token speaks for another account or memo than the request names.",
-        {
-            "other_account": "account must be the account of your token",
-        },
+        {"other_account": "account must be the account of your token"},
     )
 
 
@@ -389,9 +388,7 @@ def _put_customer() -> Operation:
             ),
             409: refusal(
                 "The transaction can't have this customer any more.",
-                {
-                    "role_is_taken": "transaction_id has another sender already",
-                },
+                {"role_is_taken": "transaction_id has another sender already"},
             ),
         },
     )
@@ -436,12 +433,7 @@ def _put_verification() -> Operation:
                 },
             ),
             403: _not_yours(),
-            404: refusal(
-                _OF_OTHERS,
-                {
-                    "unknown_id": "customer not found for the id given",
-                },
-            ),
+            404: refusal(_OF_OTHERS, {"unknown_id": "customer not found for the id given"}),
         },
     )
 
@@ -517,17 +509,9 @@ def _delete_customer() -> Operation:
         ),
         answers={
             200: answer("Erased.", ref("Empty"), {"erased": {}}),
-            400: refusal(
-                "A parameter is wrong.",
-                {
-                    **_BAD_IDENTITY,
-                },
-            ),
+            400: refusal("A parameter is wrong.", {**_BAD_IDENTITY}),
             404: refusal(
-                _OF_OTHERS,
-                {
-                    "unknown_memo": "customer not found for this account and memo",
-                },
+                _OF_OTHERS, {"unknown_memo": "customer not found for this account and memo"}
             ),
         },
     )
@@ -576,10 +560,7 @@ def _get_files() -> Operation:
                 | {"none": {"files": []}},
             ),
             400: refusal(
-                "A parameter is missing.",
-                {
-                    "none_named": "file_id or customer_id is required",
-                },
+                "A parameter is missing.", {"none_named": "file_id or customer_id is required"}
             ),
         },
     )

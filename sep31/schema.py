@@ -29,7 +29,7 @@ from kernel.schema import (
     uuid,
 )
 from sep1.assets import ReceivedAsset, received_assets
-from sep12.schema import CUSTOMER, RECEIVER, TRANSACTION
+from sep12.schema import CUSTOMER, RECEIVER, TRANSACTION, example_type
 from sep31 import views
 from sep31.idempotency import KEPT, MAX_KEY
 from sep31.info import describe_assets
@@ -365,7 +365,8 @@ def _post_transaction() -> Operation:
                     "unknown_customer": "sender_id must be the id of a customer that you "
                     "registered",
                     "customer_info_needed": BadRequest(
-                        "customer_info_needed", extra={"type": "sep31-large-sender"}
+                        "customer_info_needed",
+                        extra={"type": example_type("sender", largest=True).name},
                     ),
                     "unknown_quote": "quote_id must be the id of a quote that you were given",
                     "used_quote": "quote_id names a quote that was already used",
@@ -558,9 +559,7 @@ def _id_in_path() -> Schema:
 def _unknown() -> Schema:
     return refusal(
         "There is no such transaction, or it is another's; the two look alike.",
-        {
-            "unknown": "There is no such transaction",
-        },
+        {"unknown": "There is no such transaction"},
     )
 
 
@@ -620,9 +619,7 @@ def _patch_transaction() -> Operation:
             ),
             400: refusal(
                 "Nothing was asked for, or something else.",
-                {
-                    "not_asked": "No information about this transaction is asked for at present",
-                },
+                {"not_asked": "No information about this transaction is asked for at present"},
             ),
             404: _unknown(),
         },

@@ -361,9 +361,7 @@ def _get_quote() -> Operation:
             200: answer("The quote.", ref("Quote"), {"quote": _quote_example()}),
             404: refusal(
                 "There is no such quote, or it is another's; the two look alike.",
-                {
-                    "unknown": "There is no quote with this id",
-                },
+                {"unknown": "There is no quote with this id"},
             ),
         },
     )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import threading
 import time
 import tomllib
@@ -62,6 +65,22 @@ def world(db: None, settings: Any) -> World:
 def test_drf_spectacular_finds_nothing_wrong_with_it(tmp_path: Path) -> None:
     where = str(tmp_path / "openapi.json")
     call_command("spectacular", "--validate", "--fail-on-warn", "--file", where, verbosity=0)
+
+
+def test_an_anchor_with_one_asset_and_no_more_has_one_too(tmp_path: Path) -> None:
+    config = tmp_path / "anchor.toml"
+    config.write_text(
+        '[[assets]]\ncode = "EURC"\nissuer = "${ASSET_ISSUER}"\n'
+        'counterpart = "iso4217:EUR"\nfunding_methods = ["sepa"]\n'
+    )
+    command = ["manage.py", "spectacular", "--skip-checks", "--validate", "--fail-on-warn"]
+    made = subprocess.run(
+        [sys.executable, *command, "--file", "/dev/null"],
+        env={**os.environ, "ANCHOR_CONFIG": str(config)},
+        capture_output=True,
+        text=True,
+    )
+    assert made.returncode == 0, made.stderr
 
 
 def test_it_has_every_route_of_the_api_with_every_method() -> None:
