@@ -19,7 +19,7 @@ RUN python -m venv /opt/venv \
 
 FROM packages AS localnet-packages
 # What localnet/ imports besides; the versions are those of constraints.txt.
-RUN pip install --no-cache-dir starlette uvicorn rich psutil -c constraints.txt
+RUN pip install --no-cache-dir starlette uvicorn httptools rich psutil -c constraints.txt
 
 # pip has no use in what runs. Last, since both sets of packages need it.
 FROM packages AS production-packages

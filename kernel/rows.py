@@ -72,11 +72,9 @@ def _insert(model: type[models.Model], count: int, unless_there: bool) -> str:
 @lru_cache(maxsize=256)
 def _insert_both(first: type[models.Model], second: type[models.Model], count: int) -> str:
     rows = f"SELECT * FROM ({_rows(second, count)}) AS rows WHERE EXISTS (SELECT FROM first)"  # noqa: S608
-    return (
-        f"WITH first AS ({_insert(first, 1, True)} RETURNING 1),"
-        f" second AS (INSERT INTO {_target(second)} {rows})"
-        " SELECT EXISTS (SELECT FROM first)"
-    )
+    first_row = f"first AS ({_insert(first, 1, True)} RETURNING 1)"
+    others = f"others AS (INSERT INTO {_target(second)} {rows})"
+    return f"WITH {first_row}, {others} SELECT EXISTS (SELECT FROM first)"
 
 
 def _target(model: type[models.Model]) -> str:
