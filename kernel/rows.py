@@ -74,7 +74,7 @@ def _insert_both(first: type[models.Model], second: type[models.Model], count: i
     rows = f"SELECT * FROM ({_rows(second, count)}) AS rows WHERE EXISTS (SELECT FROM first)"  # noqa: S608
     first_row = f"first AS ({_insert(first, 1, True)} RETURNING 1)"
     others = f"others AS (INSERT INTO {_target(second)} {rows})"
-    return f"WITH {first_row}, {others} SELECT EXISTS (SELECT FROM first)"
+    return f"WITH {first_row}, {others} SELECT EXISTS (SELECT FROM first)"  # noqa: S608
 
 
 def _target(model: type[models.Model]) -> str:
