@@ -3,6 +3,9 @@
 Each limit is a bucket of `per_minute` requests that fills up again evenly. Redis keeps one number
 for each, under a keyed hash of whose it is, for as long as the bucket is not full. Redis is no part
 of what must work: without it, or with an empty one, requests pass.
+
+A process that is asked often takes a few requests out of a bucket at a time (`_Leases`). What it
+does not use is lost to that bucket, never gained.
 """
 
 from __future__ import annotations
@@ -11,7 +14,10 @@ import hashlib
 import ipaddress
 import logging
 import math
+import threading
 import time
+from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -30,6 +36,9 @@ logger = logging.getLogger(__name__)
 # A request waits for no more than this, and then none for a while.
 TIMEOUT_SECONDS = 0.25
 PAUSE_SECONDS = 5.0
+LEASE_SECONDS = 1.0
+MAX_LEASE = 10
+MAX_LEASES = 2000
 _MINUTE = 60_000_000  # microseconds, which is what the script counts in
 
 # Each key holds the moment at which its bucket is full again. The request takes one step from
@@ -71,16 +80,22 @@ def count_request(*limits: Limit) -> None:
     checked = [limit for limit in limits if limit.per_minute > 0 and limit.subject]
     if not checked:
         return
-    wait = _counts(settings.REDIS_URL).take(
-        [_key(limit) for limit in checked],
-        [max(_MINUTE // limit.per_minute, 1) for limit in checked],
-    )
+    keys = tuple(_key(limit) for limit in checked)
+    if _leases.use(keys):
+        return
+    steps = [max(_MINUTE // limit.per_minute, 1) for limit in checked]
+    counts = _counts(settings.REDIS_URL)
+    size = _leases.next_size(keys, min(limit.per_minute for limit in checked) // 60)
+    wait = counts.take(keys, [step * size for step in steps])
+    if wait > 0 and size > 1:
+        size, wait = 1, counts.take(keys, steps)
     if wait > 0:
         seconds = math.ceil(wait / 1_000_000)
         raise TooManyRequests(
             f"Too many requests; try again in {seconds} second{'s' if seconds > 1 else ''}",
             retry_after=seconds,
         )
+    _leases.keep(keys, size)
 
 
 def client_address(request: HttpRequest) -> str:
@@ -115,6 +130,53 @@ def _key(limit: Limit) -> str:
     return f"limit:{limit.name}:{digest.hexdigest()}"
 
 
+@dataclass
+class _Lease:
+    left: int
+    size: int
+    until: float
+
+
+class _Leases:
+    """Requests that Redis has counted already and that this process has yet to get.
+
+    Each is twice the one before as long as they are used up within a second, up to what the
+    limit allows in a second: so whoever asks seldom wastes none, and a flood costs little.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: OrderedDict[tuple[str, ...], _Lease] = OrderedDict()
+
+    def use(self, keys: tuple[str, ...]) -> bool:
+        """Whether a request was counted ahead; it is used by this."""
+        with self._lock:
+            lease = self._held.get(keys)
+            if lease is None or lease.left == 0 or time.monotonic() > lease.until:
+                return False
+            lease.left -= 1
+            return True
+
+    def next_size(self, keys: tuple[str, ...], most: int) -> int:
+        """How many requests to take at once now, this one among them."""
+        with self._lock:
+            lease = self._held.get(keys)
+            if lease is None or lease.left > 0 or time.monotonic() > lease.until:
+                return 1
+            return max(min(2 * lease.size, most, MAX_LEASE), 1)
+
+    def keep(self, keys: tuple[str, ...], size: int) -> None:
+        """Note that `size` requests were taken, one of which is being answered."""
+        with self._lock:
+            self._held[keys] = _Lease(size - 1, size, time.monotonic() + LEASE_SECONDS)
+            self._held.move_to_end(keys)
+            if len(self._held) > MAX_LEASES:
+                self._held.popitem(last=False)
+
+
+_leases = _Leases()
+
+
 class _Counts:
     """The script at one Redis."""
 
@@ -129,7 +191,7 @@ class _Counts:
         self._is_answering = True
         self._paused_until = 0.0
 
-    def take(self, keys: list[str], steps: list[int]) -> int:
+    def take(self, keys: Sequence[str], steps: Sequence[int]) -> int:
         """Microseconds to wait; 0 if the request was counted, or if Redis does not answer."""
         if time.monotonic() < self._paused_until:
             return 0
@@ -144,7 +206,7 @@ class _Counts:
         self._is_answering = True
         return wait
 
-    def _run(self, keys: list[str], arguments: list[str]) -> Any:
+    def _run(self, keys: Sequence[str], arguments: Sequence[str]) -> Any:
         try:
             return self._call("EVALSHA", self._sha, len(keys), *keys, *arguments)
         except NoScriptError:  # the first time, and after Redis was started anew

@@ -84,7 +84,10 @@ def write_keys(path: Path, values: Mapping[str, str]) -> None:
 
 
 def _print_production_settings() -> None:
-    """Print, for a shell, made-up settings in the shape that production has (bin/check)."""
+    """Print, for a shell, made-up settings in the shape that production has (bin/check).
+
+    On testnet: the offer of anchor.toml says "test", which no one may on the public network.
+    """
     keys = make_keys()
     values = keys.anchor_settings() | {
         "READ_DOT_ENV": "false",
@@ -94,8 +97,8 @@ def _print_production_settings() -> None:
         "DATABASE_URL": "postgres://landfall:password@127.0.0.1:5432/landfall",
         "REDIS_URL": "redis://127.0.0.1:6379/0",
         "BANK_URL": "https://bank.example.com",
-        "NETWORK_PASSPHRASE": "Public Global Stellar Network ; September 2015",
-        "HORIZON_URL": "https://horizon.stellar.org",
+        "NETWORK_PASSPHRASE": "Test SDF Network ; September 2015",
+        "HORIZON_URL": "https://horizon-testnet.stellar.org",
         "DJANGO_SETTINGS_MODULE": "anchor.settings",
     }
     for name, value in values.items():

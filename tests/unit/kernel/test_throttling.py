@@ -173,3 +173,21 @@ def test_the_address_is_the_one_that_our_outermost_proxy_saw(
     headers = {} if forwarded is None else {"X-Forwarded-For": forwarded}
     request = RequestFactory().get("/", headers=headers, REMOTE_ADDR=peer)
     assert client_address(request) == address
+
+
+def test_who_asks_often_costs_redis_few_calls_and_gets_no_more_than_the_limit(
+    settings: Any, somebody: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = throttling._counts(settings.REDIS_URL)
+    calls, run = [], counts._run
+
+    def note(*arguments: Any) -> Any:
+        calls.append(1)
+        return run(*arguments)
+
+    monkeypatch.setattr(counts, "_run", note)
+    passed = attempts(Limit("test", somebody, 600), 700)
+    assert len(calls) < 400
+    # The bucket fills up by ten a second meanwhile.
+    assert passed[:600] == [True] * 600
+    assert not all(passed)
