@@ -2,7 +2,7 @@
 
 Their data stays under STATE_DIR/test, so that the next run starts at once. All tests run in two
 parts: those that keep to one process, several at a time, each with a database of its own; then
-those that start a whole service, one by one, which have the machine for themselves.
+those that start a whole service, or count over all their cases, one by one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from localnet.ports import PortBusy
 from localnet.service import BACKING, ROOT, CannotRun, RunningService
 
-WITH_SERVICES = ("localnet", "faults", "acceptance")
+ONE_BY_ONE = ("fuzz", "localnet", "faults", "acceptance")
 
 # As a fresh production machine has them, whatever the demo uses.
 _SETTINGS = {
@@ -49,10 +49,10 @@ def _parts(args: list[str]) -> list[list[str]]:
     """The arguments of each run of pytest. Whoever asks for certain tests gets one run."""
     if args:
         return [args]
-    apart = [f"--ignore=tests/{name}" for name in WITH_SERVICES]
+    apart = [f"--ignore=tests/{name}" for name in ONE_BY_ONE]
     return [
         ["-n", str(os.cpu_count() or 1), "--dist", "loadfile", *apart],
-        [f"tests/{name}" for name in WITH_SERVICES],
+        [f"tests/{name}" for name in ONE_BY_ONE],
     ]
 
 

@@ -155,8 +155,9 @@ def _use_up(challenge: SignedChallenge) -> None:
         return
     if not require_admission(challenge.account, name):
         admit_stranger(challenge.account)
-        if use_up():
-            return
+    # Again also for who is on the list: another request may have let them in since the first look.
+    if use_up():
+        return
     raise BadRequest("transaction was used before; ask for a new challenge")
 
 

@@ -33,7 +33,7 @@ def restored(settings: Any) -> Iterator[None]:
 
 
 def the_asset() -> ReceivedAsset:
-    [asset] = received_assets().values()
+    asset, *_ = received_assets().values()
     return replace(asset, funding_methods=METHODS, min_amount=SMALLEST, max_amount=LARGEST)
 
 
