@@ -225,11 +225,19 @@ class CustomerField(models.Model):
         REJECTED = "REJECTED"
         VERIFICATION_REQUIRED = "VERIFICATION_REQUIRED"
 
-    customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="fields")
+    # The unique constraint below begins with it.
+    customer = models.ForeignKey(
+        Customer, on_delete=models.CASCADE, related_name="fields", db_index=False
+    )
     name = models.CharField(max_length=80)
     value = SealedTextField(null=True, blank=True)
     file = models.ForeignKey(
-        CustomerFile, null=True, blank=True, on_delete=models.PROTECT, related_name="fields"
+        CustomerFile,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="fields",
+        db_index=False,
     )
     status = models.CharField(max_length=21, choices=Status.choices, default=Status.ACCEPTED)
     error = models.CharField(max_length=300, blank=True)
@@ -238,6 +246,11 @@ class CustomerField(models.Model):
     objects = CustomerFieldQuerySet.as_manager()
 
     class Meta:
+        indexes = [
+            models.Index(
+                fields=["file"], condition=Q(file__isnull=False), name="customer_field_file"
+            )
+        ]
         constraints = [
             models.UniqueConstraint(fields=["customer", "name"], name="customer_field_once"),
             models.CheckConstraint(
