@@ -7,10 +7,16 @@ from typing import Any
 
 import pytest
 from django.core.cache import cache
+from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
-# A busy machine is not a defect: examples are limited by their number, never by their time.
-hypothesis_settings.register_profile("landfall", deadline=None)
+# A busy machine is not a defect: examples are limited by their number, never by their time. Nor is
+# a run of values that a test does not speak of: it goes on until it has enough of the others.
+hypothesis_settings.register_profile(
+    "landfall",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
 hypothesis_settings.load_profile("landfall")
 
 
