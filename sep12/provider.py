@@ -32,6 +32,7 @@ from sep12.models import Case, Customer, CustomerField
 from sep12.provider_messages import ACCEPTED, NEEDS_INFO, PROCESSING, Answer, read_answer
 from sep12.services import record_decision, reject_fields, reveal_fields
 from sep12.status import Verdict
+from sep12.sweeping import try_each
 from sep12.types import CustomerType, get_customer_type
 
 logger = logging.getLogger(__name__)
@@ -42,11 +43,9 @@ FIRST_RETRY_SECONDS = 5.0
 MAX_RETRY_SECONDS = 3600.0
 # A webhook may get lost too: so long after a 202 the provider is asked again.
 ASK_AGAIN = timedelta(hours=24)
-SWEEP_LIMIT_SECONDS = 20.0
 # Words of these are in the vocabulary of any reason ("the passport has expired").
 _NOT_PERSONAL = frozenset({"id_type"})
 
-# A provider that hangs must not hold all threads of a worker.
 _SWEEPING = threading.Lock()
 
 
@@ -74,19 +73,8 @@ def ask_about_new_case(case_id: uuid.UUID) -> None:
 
 def ask_about_due_cases(limit: int = 100) -> int:
     """Ask about up to `limit` cases, until the provider gives no answer; how many were tried."""
-    if not _SWEEPING.acquire(blocking=False):
-        return 0
-    try:
-        stop_at = time.monotonic() + SWEEP_LIMIT_SECONDS
-        due = Case.objects.due(timezone.now()).values_list("pk", flat=True)
-        tried = 0
-        for case_id in list(due[:limit]):
-            tried += 1
-            if not ask_about_case(case_id) or time.monotonic() > stop_at:
-                break
-        return tried
-    finally:
-        _SWEEPING.release()
+    due = Case.objects.due(timezone.now()).values_list("pk", flat=True)[:limit]
+    return try_each(due, ask_about_case, _SWEEPING)
 
 
 def ask_about_case(case_id: uuid.UUID) -> bool:
