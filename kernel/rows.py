@@ -1,4 +1,5 @@
-"""Inserting rows where Django's own way does not tell, or costs more than the insert itself.
+"""Inserting rows where Django's own way does not tell, or costs more than the insert itself; and
+deleting many.
 
 `bulk_create` compiles each statement anew and, with `ignore_conflicts`, keeps to itself which rows
 were there; `save` inside a savepoint costs two more round trips to get over a conflict.
@@ -39,6 +40,19 @@ def insert_with_rows(row: models.Model, rows: Sequence[models.Model]) -> bool:
         statement = _insert_both(type(row), type(rows[0]), len(rows))
         cursor.execute(statement, [*_values([row]), *_values(rows)])
         return bool(cursor.fetchone()[0])
+
+
+def delete_in_batches(rows: models.QuerySet[Any], *, oldest: str, batch: int) -> int:
+    """Delete `rows`, `batch` at a time in the order of the column `oldest`, each batch in a
+    transaction of its own; how many."""
+    total = 0
+    while True:
+        deleted, _ = rows.model._default_manager.filter(
+            pk__in=rows.order_by(oldest).values("pk")[:batch]
+        ).delete()
+        total += deleted
+        if deleted < batch:
+            return total
 
 
 def _values(rows: Sequence[models.Model]) -> list[Any]:

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from kernel.errors import BadRequest, Forbidden
 from kernel.keys import signing_keypair
+from kernel.rows import delete_in_batches
 from kernel.throttling import Limit, count_request
 from sep10.authorization import verify_authorization
 from sep10.challenge import (
@@ -248,11 +249,4 @@ def revoke_tokens(sending_anchor_id: int) -> None:
 def purge_used_challenges() -> int:
     """Forget challenges that time alone would refuse by now. Returns how many."""
     over = UsedChallenge.objects.filter(expires_at__lt=timezone.now() - PURGE_MARGIN)
-    total = 0
-    while True:
-        deleted, _ = UsedChallenge.objects.filter(
-            pk__in=over.order_by("expires_at").values("pk")[:PURGE_BATCH]
-        ).delete()
-        total += deleted
-        if deleted < PURGE_BATCH:
-            return total
+    return delete_in_batches(over, oldest="expires_at", batch=PURGE_BATCH)

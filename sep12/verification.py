@@ -11,7 +11,6 @@ import logging
 import random
 import secrets
 import threading
-import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,11 +23,13 @@ from django.utils.crypto import salted_hmac
 
 from kernel.announce import announce
 from kernel.errors import BadRequest
+from kernel.rows import delete_in_batches
 from sep12.changes import changing
 from sep12.models import Customer, CustomerField, SentCode, Verification
 from sep12.senders import load_sender
 from sep12.signals import codes_due
 from sep12.status import ACCEPTED, VERIFICATION_REQUIRED
+from sep12.sweeping import try_each
 
 logger = logging.getLogger(__name__)
 
@@ -38,10 +39,9 @@ CLAIM = timedelta(seconds=2 * SEND_SECONDS + 5)
 MAX_SEND_TRIES = 5
 FIRST_RETRY_SECONDS = 2.0
 LIMIT_WINDOW = timedelta(hours=1)
-SWEEP_LIMIT_SECONDS = 20.0
+PURGE_BATCH = 1000
 _SENDS_LOCK = 0x5E9_12  # of PostgreSQL's advisory locks; any number that nobody else uses
 
-# A gateway that hangs must not hold all threads of a worker.
 _SWEEPING = threading.Lock()
 
 
@@ -187,25 +187,14 @@ def send_new_code(verification_id: uuid.UUID) -> None:
 
 def send_due_codes(limit: int = 100) -> int:
     """Send up to `limit` codes, until one fails; how many were looked at."""
-    if not _SWEEPING.acquire(blocking=False):
-        return 0
-    try:
-        stop_at = time.monotonic() + SWEEP_LIMIT_SECONDS
-        due = Verification.objects.due(timezone.now()).values_list("pk", flat=True)
-        done = 0
-        for verification_id in list(due[:limit]):
-            done += 1
-            if not send_code(verification_id) or time.monotonic() > stop_at:
-                break
-        return done
-    finally:
-        _SWEEPING.release()
+    due = Verification.objects.due(timezone.now()).values_list("pk", flat=True)[:limit]
+    return try_each(due, send_code, _SWEEPING)
 
 
 def purge_sent_codes() -> int:
     """Forget what no limit counts any more; how many rows."""
     old = SentCode.objects.filter(sent_at__lte=timezone.now() - LIMIT_WINDOW)
-    return old.delete()[0]
+    return delete_in_batches(old, oldest="sent_at", batch=PURGE_BATCH)
 
 
 def _claim(verification_id: uuid.UUID) -> Claim | None:

@@ -20,7 +20,7 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
 
 from kernel.errors import ApiError, BadRequest
-from kernel.rows import insert_rows
+from kernel.rows import delete_in_batches, insert_rows
 from sep10.authentication import Caller
 from sep31.models import IdempotentRequest
 
@@ -86,14 +86,7 @@ def answer_once(
 def purge_idempotent_requests() -> int:
     """Forget requests that are too old to be repeated. Returns how many."""
     over = IdempotentRequest.objects.filter(created_at__lt=timezone.now() - KEPT)
-    total = 0
-    while True:
-        deleted, _ = IdempotentRequest.objects.filter(
-            pk__in=over.order_by("created_at").values("pk")[:PURGE_BATCH]
-        ).delete()
-        total += deleted
-        if deleted < PURGE_BATCH:
-            return total
+    return delete_in_batches(over, oldest="created_at", batch=PURGE_BATCH)
 
 
 def _digest(of: str, value: object) -> str:
