@@ -82,10 +82,7 @@ def safe_get(
 
     Raises `OutboundRefused`, or `OutboundFailed` (also for more than `max_bytes`).
     """
-    answer = _exchange("GET", url, None, headers or {}, max_bytes, timeout)
-    if len(answer.body) > max_bytes:
-        raise OutboundFailed(f"the answer is longer than {max_bytes} bytes")
-    return answer
+    return _whole(_exchange("GET", url, None, headers or {}, max_bytes, timeout), max_bytes)
 
 
 def safe_post(
@@ -101,8 +98,7 @@ def safe_post(
     The answer's body is cut at `max_bytes`: that they took it is in the status, and to fail after
     that would only make us send it again. Raises `OutboundRefused` or `OutboundFailed`.
     """
-    answer = _exchange("POST", url, body, headers, max_bytes, timeout)
-    return HttpAnswer(answer.status, answer.headers, answer.body[:max_bytes])
+    return _cut(_exchange("POST", url, body, headers, max_bytes, timeout), max_bytes)
 
 
 def partner_get(
@@ -114,9 +110,7 @@ def partner_get(
 ) -> HttpAnswer:
     """`safe_get` of a URL of our own settings: it may be http, at any port and private address."""
     answer = _exchange("GET", url, None, headers or {}, max_bytes, timeout, trusted=True)
-    if len(answer.body) > max_bytes:
-        raise OutboundFailed(f"the answer is longer than {max_bytes} bytes")
-    return answer
+    return _whole(answer, max_bytes)
 
 
 def partner_post(
@@ -129,6 +123,16 @@ def partner_post(
 ) -> HttpAnswer:
     """`safe_post` to a URL of our own settings: it may be http, at any port and private address."""
     answer = _exchange("POST", url, body, headers, max_bytes, timeout, trusted=True)
+    return _cut(answer, max_bytes)
+
+
+def _whole(answer: HttpAnswer, max_bytes: int) -> HttpAnswer:
+    if len(answer.body) > max_bytes:
+        raise OutboundFailed(f"the answer is longer than {max_bytes} bytes")
+    return answer
+
+
+def _cut(answer: HttpAnswer, max_bytes: int) -> HttpAnswer:
     return HttpAnswer(answer.status, answer.headers, answer.body[:max_bytes])
 
 
