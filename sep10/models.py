@@ -69,6 +69,10 @@ class SendingAnchor(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def allows_asset(self, name: str) -> bool:
+        """Whether it was agreed that it may send the asset of that SEP-38 name."""
+        return not self.allowed_assets or name in self.allowed_assets
+
     def allows_client_domain(self, name: str | None) -> bool:
         """Whether it may authenticate with `name` as its client domain; None is none."""
         return not self.client_domains or name in self.client_domains

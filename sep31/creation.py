@@ -281,7 +281,7 @@ def _ask_for_decisions(row: Transaction) -> None:
 
 
 def _check_may_send(anchor: SendingAnchor, request: Request) -> None:
-    if anchor.allowed_assets and str(request.asset.name) not in anchor.allowed_assets:
+    if not anchor.allows_asset(str(request.asset.name)):
         raise BadRequest("asset_code names an asset that was not agreed with you")
     limit = anchor.max_transaction_amount
     if limit is not None and request.amount > limit:

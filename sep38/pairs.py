@@ -17,6 +17,7 @@ from kernel.errors import BadRequest
 from kernel.languages import ENGLISH, Phrase, read_words, translate
 from kernel.money import format_amount
 from sep1.assets import received_assets
+from sep10.models import SendingAnchor
 from sep38.fees import FeeLine, Schedule, Tier
 
 T = TypeVar("T")
@@ -220,10 +221,10 @@ def all_pairs() -> tuple[Pair, ...]:
     return pairs
 
 
-def pairs_for(allowed_assets: Collection[str]) -> tuple[Pair, ...]:
-    """The pairs of who may send `allowed_assets` only (SEP-38 names); empty: all."""
+def pairs_for(anchor: SendingAnchor | None) -> tuple[Pair, ...]:
+    """The pairs whose asset the sending anchor may send; all if we don't know who asks."""
     pairs = all_pairs()
-    return tuple(pair for pair in pairs if not allowed_assets or pair.names[0] in allowed_assets)
+    return tuple(pair for pair in pairs if anchor is None or anchor.allows_asset(pair.names[0]))
 
 
 def find_pair(sell: AssetName, buy: AssetName) -> Pair:

@@ -195,7 +195,7 @@ def _terms(pair: Pair, rate: Rate, method: str) -> Terms:
 def _price(request: PriceRequest, rate: Rate, anchor: SendingAnchor | None) -> Price:
     """The price that `anchor`, if we know who asks, would pay. Raises `BadRequest`."""
     pair = request.pair
-    if anchor is not None and anchor.allowed_assets and pair.names[0] not in anchor.allowed_assets:
+    if anchor is not None and not anchor.allows_asset(pair.names[0]):
         raise BadRequest("sell_asset names an asset that was not agreed with you")
     terms = _terms(pair, rate, request.buy_delivery_method)
     if request.sell_amount is not None:

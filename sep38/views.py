@@ -28,8 +28,7 @@ class InfoView(MultilingualView, OptionallyAuthenticatedView):
     refusal = Forbidden
 
     def get(self, request: Request) -> Response:
-        anchor = _anchor_of(request)
-        pairs = pairs_for(anchor.allowed_assets if anchor else ())
+        pairs = pairs_for(_anchor_of(request))
         return Response({"assets": describe_assets(pairs, self.language)})
 
 
