@@ -7,11 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from django.conf import settings
-
 from kernel.languages import ENGLISH
 from sep12.decisions import customer_decisions
 from sep12.models import Customer, CustomerField, Decision
+from sep12.screening import screening_enabled
 from sep12.serializers import write_customer
 from sep12.status import Assessment, FieldState, Verdict, assess
 from sep12.types import CustomerType, default_customer_type
@@ -58,7 +57,7 @@ class Dossier:
 def _screening(customer: Customer) -> str:
     """What screening says, as `assess` wants it. Whom an operator found on a list stays blocked
     when screening is switched off."""
-    if settings.SANCTIONS_LISTS or customer.screening == Customer.Screening.BLOCKED:
+    if screening_enabled() or customer.screening == Customer.Screening.BLOCKED:
         return customer.screening
     return Customer.Screening.CLEAR
 

@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
@@ -31,7 +30,7 @@ from sep12.finding import (
 )
 from sep12.identity import CustomerParams
 from sep12.models import Customer, CustomerField, CustomerFile, Decision
-from sep12.screening import NAME_FIELDS
+from sep12.screening import NAME_FIELDS, screening_enabled
 from sep12.serializers import Submission, write_customer
 from sep12.signals import customer_changed
 from sep12.status import (
@@ -120,7 +119,11 @@ def put_customer(caller: Caller, params: CustomerParams, submission: Submission)
     if params.type is not None:
         get_customer_type(params.type)
     if submission.verifications:
-        _check_codes(caller, params, submission.verifications)
+        known = find_customer(caller, params)
+        if known is None:
+            name = next(iter(submission.verifications))
+            raise BadRequest(f"{name}_verification: {name} is not waiting for verification")
+        check_codes(known, submission.verifications)
     registered = _register_at_once(caller, params, submission)
     if registered is not None:
         return registered.pk
@@ -212,7 +215,7 @@ def _count_change(customer: Customer, texts: Iterable[str]) -> None:
     """
     customer.revision += 1
     blocked = customer.screening == Customer.Screening.BLOCKED
-    if settings.SANCTIONS_LISTS and not blocked and not NAME_FIELDS.isdisjoint(texts):
+    if screening_enabled() and not blocked and not NAME_FIELDS.isdisjoint(texts):
         customer.screening = Customer.Screening.DUE
 
 
@@ -334,20 +337,13 @@ def verify_fields(caller: Caller, params: CustomerParams, codes: Mapping[str, st
     Raises `NotFound` for an unknown customer, `BadRequest` for a wrong code, or for a field that
     waits for none.
     """
-    if find_customer(caller, params) is None:
+    customer = find_customer(caller, params)
+    if customer is None:
         raise not_registered(params)
     if not codes:
         raise BadRequest(
             "A SEP-9 field with _verification is required, for example mobile_number_verification"
         )
-    _check_codes(caller, params, codes)
-
-
-def _check_codes(caller: Caller, params: CustomerParams, codes: Mapping[str, str]) -> None:
-    customer = find_customer(caller, params)
-    if customer is None:
-        name = next(iter(codes))
-        raise BadRequest(f"{name}_verification: {name} is not waiting for verification")
     check_codes(customer, codes)
 
 
