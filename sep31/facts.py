@@ -59,21 +59,25 @@ class Gathered:
 
 def gather(rows: Sequence[Transaction]) -> Gathered:
     """Read receipts, refunds, customers and the ledger clock of these (locked) transactions."""
-    ids = [row.pk for row in rows]
     gathered = Gathered()
     # The clock first: whatever it has passed is then visible to the queries after it.
     for account in {row.stellar_account for row in rows}:
         gathered.passed_until[account] = _clock_of_matched_payments(account)
-    receipts = Receipt.objects.filter(transaction__in=ids, credited__gt=0)
-    for receipt in receipts.select_related("payment"):
-        assert receipt.transaction_id is not None
-        gathered.credited[receipt.transaction_id] = receipt
-    refunds = Refund.objects.filter(transaction__in=ids, part=Refund.Part.CREDITED)
-    for refund in refunds.select_related("outgoing"):
-        assert refund.transaction_id is not None
-        gathered.refunds[refund.transaction_id] = refund
+    gathered.credited, gathered.refunds = read_credit([row.pk for row in rows])
     gathered.assess(rows)
     return gathered
+
+
+def read_credit(
+    ids: Sequence[uuid.UUID],
+) -> tuple[dict[uuid.UUID, Receipt], dict[uuid.UUID, Refund]]:
+    """What was credited to each of these transactions, and the refund of it; two queries."""
+    receipts = Receipt.objects.filter(transaction__in=ids, credited__gt=0)
+    refunds = Refund.objects.filter(transaction__in=ids, part=Refund.Part.CREDITED)
+    return (
+        {pk: one for one in receipts.select_related("payment") if (pk := one.transaction_id)},
+        {pk: one for one in refunds.select_related("outgoing") if (pk := one.transaction_id)},
+    )
 
 
 def customers_of(row: Transaction) -> list[tuple[uuid.UUID | None, str]]:

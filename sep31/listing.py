@@ -22,9 +22,10 @@ from django.utils.dateparse import parse_datetime
 
 from kernel.errors import BadRequest
 from sep10.authentication import Caller
+from sep31.facts import read_credit
 from sep31.feed import MAX_NUMBER, describe_event, read_events
 from sep31.machine import Status
-from sep31.models import Receipt, Refund, Transaction
+from sep31.models import Transaction
 from sep31.serializers import describe_transaction
 
 DEFAULT_LIMIT = 50
@@ -126,11 +127,7 @@ def describe_transactions(
     rows: Sequence[Transaction], language: str | None
 ) -> list[dict[str, Any]]:
     """The SEP-31 objects of these transactions, in their order, with two queries for all."""
-    ids = [row.pk for row in rows]
-    receipts = Receipt.objects.filter(transaction__in=ids, credited__gt=0)
-    credited = {receipt.transaction_id: receipt for receipt in receipts.select_related("payment")}
-    parts = Refund.objects.filter(transaction__in=ids, part=Refund.Part.CREDITED)
-    refunds = {refund.transaction_id: refund for refund in parts.select_related("outgoing")}
+    credited, refunds = read_credit([row.pk for row in rows])
     return [
         describe_transaction(
             row, receipt=credited.get(row.pk), refund=refunds.get(row.pk), language=language
