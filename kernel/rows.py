@@ -7,11 +7,18 @@ were there; `save` inside a savepoint costs two more round trips to get over a c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache, lru_cache
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connection, connections, models
+
+from kernel.statements import Statement
+
+# Each number of rows is a statement of its own, so only those of small numbers are worth keeping.
+_FEW = 20
 
 
 def insert_rows(rows: Sequence[models.Model], *, unless_there: bool = False) -> int:
@@ -23,8 +30,8 @@ def insert_rows(rows: Sequence[models.Model], *, unless_there: bool = False) -> 
     """
     if not rows:
         return 0
-    with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
-        cursor.execute(_insert(type(rows[0]), len(rows), unless_there), _values(rows))
+    text = _insert(type(rows[0]), len(rows), unless_there)
+    with _execute(text, _values(rows), few=len(rows) <= _FEW) as cursor:
         return int(cursor.rowcount)
 
 
@@ -36,9 +43,8 @@ def insert_with_rows(row: models.Model, rows: Sequence[models.Model]) -> bool:
     """
     if not rows:
         return insert_rows([row], unless_there=True) == 1
-    with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
-        statement = _insert_both(type(row), type(rows[0]), len(rows))
-        cursor.execute(statement, [*_values([row]), *_values(rows)])
+    text, values = _insert_both(type(row), type(rows[0]), len(rows)), _values([row])
+    with _execute(text, values + _values(rows), few=len(rows) <= _FEW) as cursor:
         return bool(cursor.fetchone()[0])
 
 
@@ -53,6 +59,22 @@ def delete_in_batches(rows: models.QuerySet[Any], *, oldest: str, batch: int) ->
         total += deleted
         if deleted < batch:
             return total
+
+
+@contextmanager
+def _execute(text: str, values: list[Any], *, few: bool) -> Iterator[Any]:
+    if few:
+        with _statement(text).execute(values) as cursor:
+            yield cursor
+    else:
+        with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+            cursor.execute(text, values)
+            yield cursor
+
+
+@cache
+def _statement(text: str) -> Statement:
+    return Statement(text)
 
 
 def _values(rows: Sequence[models.Model]) -> list[Any]:
@@ -98,6 +120,8 @@ def _target(model: type[models.Model]) -> str:
 
 
 def _rows(model: type[models.Model], count: int) -> str:
-    # Types are spelt out, since an array that is empty, or a JSON document, would else be of none.
-    row = ", ".join(f"%s::{field.db_type(connection)}" for field in _fields(model))
+    # Types are spelt out, since an array that is empty, or a JSON document, would else be of none;
+    # without their lengths, since a cast cuts off what a column would refuse.
+    types = [re.sub(r"\([^)]*\)", "", str(field.db_type(connection))) for field in _fields(model)]
+    row = ", ".join(f"%s::{name}" for name in types)
     return f"VALUES {', '.join([f'({row})'] * count)}"

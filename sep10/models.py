@@ -5,20 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.contrib.postgres.fields import ArrayField
-from django.db import connections, models
+from django.db import models
+
+from kernel.statements import Select, Statement
 
 
 class SendingAnchorQuerySet(models.QuerySet["SendingAnchor"]):
-    # Written out, since every request asks it, and putting it together takes longer than it does.
-    _OF_ACCOUNT = """
-        SELECT anchor.* FROM sep10_sendinganchor anchor
-        JOIN sep10_sendinganchoraccount account ON account.sending_anchor_id = anchor.id
-        WHERE account.account = %s
-    """
-
     def find_by_account(self, account: str) -> SendingAnchor | None:
         """The sending anchor that `account` (G...) belongs to. One query."""
-        return next(iter(self.raw(self._OF_ACCOUNT, [account])), None)
+        return next((anchor for (anchor,) in _OF_ACCOUNT.fetch([account])), None)
 
     def lock_for_limits(self, pk: int) -> SendingAnchor:
         """Lock a sending anchor while what it sent is added up: one request at a time."""
@@ -78,6 +73,16 @@ class SendingAnchor(models.Model):
         return not self.client_domains or name in self.client_domains
 
 
+_OF_ACCOUNT = Select(
+    """
+        SELECT {anchor} FROM sep10_sendinganchor anchor
+        JOIN sep10_sendinganchoraccount account ON account.sending_anchor_id = anchor.id
+        WHERE account.account = %s
+    """,
+    {"anchor": SendingAnchor},
+)
+
+
 class SendingAnchorAccount(models.Model):
     """A Stellar account (G...) that a sending anchor authenticates with."""
 
@@ -93,15 +98,17 @@ class SendingAnchorAccount(models.Model):
 class UsedChallengeQuerySet(models.QuerySet["UsedChallenge"]):
     # One statement, so that nothing is used up for whoever may not have a token, and nobody gets
     # in between; the primary key is the referee between requests that bring the same challenge.
-    _USE_UP = """
+    _USE_UP = Statement(
+        """
         INSERT INTO sep10_usedchallenge (hash, expires_at)
-        SELECT %s, %s
+        SELECT %s::varchar, %s::timestamptz
         FROM sep10_sendinganchoraccount account
         JOIN sep10_sendinganchor anchor ON anchor.id = account.sending_anchor_id
         WHERE account.account = %s AND anchor.enabled
         AND (cardinality(anchor.client_domains) = 0 OR %s = ANY (anchor.client_domains))
         ON CONFLICT DO NOTHING
-    """
+        """
+    )
 
     def use_up(
         self, *, hash: str, expires_at: datetime, account: str, client_domain: str | None
@@ -110,8 +117,7 @@ class UsedChallengeQuerySet(models.QuerySet["UsedChallenge"]):
 
         Whether it did: False if it was used before, or if nobody may have a token for it.
         """
-        with connections[self.db].cursor() as cursor:
-            cursor.execute(self._USE_UP, [hash, expires_at, account, client_domain])
+        with self._USE_UP.execute([hash, expires_at, account, client_domain]) as cursor:
             return cursor.rowcount == 1
 
 

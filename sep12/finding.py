@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
 from typing import Any
 
 from kernel.errors import BadRequest, NotFound
 from sep10.authentication import Caller
+from sep12.dossiers import Dossier, read_dossiers
 from sep12.identity import CustomerParams, Identity, token_memo
 from sep12.models import Customer
 from sep12.transactions import customer_transactions
@@ -33,25 +35,16 @@ def no_such_id() -> NotFound:
     return NotFound("customer not found for the id given")
 
 
-def get_owned_customer(
-    caller: Caller, customer_id: uuid.UUID | str, *, of_any_user: bool = False
-) -> Customer:
-    """The caller's customer of that id. Raises `NotFound` if there is none, if it was erased, or
-    if it is another's.
+def read_owned_dossiers(
+    caller: Caller, customer_ids: Collection[uuid.UUID]
+) -> dict[uuid.UUID, Dossier]:
+    """What we know of those of these customers that are the caller's, and were not erased; one
+    query.
 
-    A token with a memo finds that user only, or with `of_any_user` all of its account: a payment
-    has two customers, and a token can name but one.
+    Those of all users of its account, also for a token with a memo: a payment has two customers,
+    and a token can name but one.
     """
-    whose = {"account": caller.account} if of_any_user else owned(caller)
-    customer = (
-        Customer.objects.present()
-        .filter(pk=_parse_id(str(customer_id)), **whose)
-        .select_related("sending_anchor")
-        .first()
-    )
-    if customer is None:
-        raise no_such_id()
-    return customer
+    return read_dossiers(customer_ids, account=caller.account)
 
 
 def locate(caller: Caller, params: CustomerParams) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from django.db.models import BooleanField, Exists, ExpressionWrapper, F, OuterRe
 
 from kernel.languages import ENGLISH
 from kernel.sealed import SealedBytesField, SealedTextField
+from kernel.statements import Select
 from sep10.models import SendingAnchor
 
 
@@ -26,6 +27,14 @@ class CustomerQuerySet(models.QuerySet["Customer"]):
     def present(self) -> CustomerQuerySet:
         """Those that were not erased."""
         return self.filter(erased_at__isnull=True)
+
+    def with_states(
+        self, ids: Collection[uuid.UUID], *, account: str | None = None
+    ) -> Iterator[tuple[Customer, list[list[Any]], list[list[Any]]]]:
+        """Those of `ids` that were not erased, and are of `account` if one is given, each with the
+        states of its fields (name, status, error, whether there is a value) and what was decided
+        on it (type, status, message, revision). One query, which opens no value."""
+        return _WITH_STATES.fetch([list(ids), account, account])
 
     def lock_present(self, **which: Any) -> Customer | None:
         """Lock the one customer that `which` names; None if there is none or it was erased.
@@ -183,6 +192,28 @@ class CustomerFile(models.Model):
 
     def __str__(self) -> str:
         return str(self.id)
+
+
+_WITH_STATES = Select(
+    """
+        SELECT {customer},
+            coalesce((
+                SELECT json_agg(json_build_array(
+                    field.name, field.status, field.error,
+                    field.value IS NOT NULL OR field.file_id IS NOT NULL
+                )) FROM sep12_customerfield AS field WHERE field.customer_id = customer.id
+            ), '[]'),
+            coalesce((
+                SELECT json_agg(json_build_array(
+                    decision.type, decision.status, decision.message, decision.revision
+                )) FROM sep12_decision AS decision WHERE decision.customer_id = customer.id
+            ), '[]')
+        FROM sep12_customer AS customer
+        WHERE customer.id = ANY (%s::uuid[]) AND customer.erased_at IS NULL
+        AND (%s::text IS NULL OR customer.account = %s)
+    """,
+    {"customer": Customer},
+)
 
 
 _HAS_TEXT = ExpressionWrapper(Q(value__isnull=False), output_field=BooleanField())

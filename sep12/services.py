@@ -20,7 +20,7 @@ from sep12 import sep9
 from sep12.cases import settle_cases, waits_for_decision
 from sep12.changes import callback_stream, changing, settle
 from sep12.content import CleanFile
-from sep12.dossiers import Dossier, add_verdicts, open_dossiers
+from sep12.dossiers import Dossier, add_verdicts, open_dossiers, read_dossiers
 from sep12.finding import (
     check_found,
     find_customer,
@@ -71,15 +71,13 @@ def describe_customer(
 def assess_customers(
     pairs: Iterable[tuple[uuid.UUID, str]],
 ) -> dict[tuple[uuid.UUID, str], Assessment]:
-    """The status of each (customer id, type), in 3 queries for any number of pairs.
+    """The status of each (customer id, type), in one query for any number of pairs.
 
     A customer that was erased, or never was, needs all its info; so does one of a type that the
     configuration no longer has.
     """
     wanted = set(pairs)
-    dossiers = open_dossiers(
-        Customer.objects.present().filter(pk__in={customer_id for customer_id, _ in wanted})
-    )
+    dossiers = read_dossiers({customer_id for customer_id, _ in wanted})
     types = customer_types()
     result = {}
     for customer_id, type_name in wanted:

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.models import Sum
 from django.utils import timezone
 
@@ -21,14 +21,16 @@ from kernel.assets import AssetName, parse_asset_name
 from kernel.errors import BadRequest, NotFound
 from kernel.languages import ENGLISH, Phrase
 from kernel.money import format_amount, parse_amount
+from kernel.rows import insert_with_rows
 from sep1.assets import ReceivedAsset, find_received_asset
 from sep10.authentication import Caller
 from sep10.models import SendingAnchor
 from sep12.cases import ask_for_decision
-from sep12.finding import get_owned_customer
+from sep12.dossiers import Dossier
+from sep12.finding import read_owned_dossiers
 from sep12.models import Customer
-from sep12.services import assess_customers
 from sep12.tiers import choose_type, types_for
+from sep12.types import CustomerType
 from sep31.amounts import split_one_to_one
 from sep31.facts import customers_of
 from sep31.info import describe_fields
@@ -262,12 +264,15 @@ def create_transaction(caller: Caller, request: Request) -> Transaction:
     row.ready_at = now if ready else None
     # Checks that were outstanding are looked at soon; a payment wakes the rest.
     row.look_at = min(now + timedelta(minutes=10), row.deadline) if ready else now
+    created = Event(
+        transaction=row, to_status=row.status, reason=row.reason, actor=caller.account, at=now
+    )
+    if ready and caller.sending_anchor.max_daily_amount is None:
+        _insert_with_memo(row, created)  # one statement: all of it or nothing
+        return row
     with transaction.atomic():
         _check_daily_limit(caller.sending_anchor, request, now)
-        _insert_with_memo(row)
-        Event.objects.create(
-            transaction=row, to_status=row.status, reason=row.reason, actor=caller.account, at=now
-        )
+        _insert_with_memo(row, created)
         if not ready:
             _ask_for_decisions(row)
     return row
@@ -371,59 +376,67 @@ def _set_amounts(row: Transaction, request: Request, quote: Quote | None) -> Non
 
 def _set_customers(row: Transaction, caller: Caller, request: Request) -> bool:
     """Put the customers on the transaction; whether all that we must know is known."""
-    if request.sender_id:
-        row.sender = _get_customer(caller, request.sender_id, "sender_id")
-    if request.receiver_id:
-        row.receiver = _get_customer(caller, request.receiver_id, "receiver_id")
-    row.sender_type = _type_asked("sender", request, row.sender)
-    row.receiver_type = _type_asked("receiver", request, row.receiver)
-    wanted = [(row.sender_id, row.sender_type), (row.receiver_id, row.receiver_type)]
-    pairs = [(customer_id, kind) for customer_id, kind in wanted if kind]
-    known = [(customer_id, kind) for customer_id, kind in pairs if customer_id is not None]
-    assessments = assess_customers(known)
-    for pair in known:
-        if assessments[pair].status == "NEEDS_INFO":
-            raise BadRequest("customer_info_needed", extra={"type": pair[1]})
-        if assessments[pair].status == "REJECTED":
-            raise BadRequest(Phrase("We can't serve the customer given as {type}", type=pair[1]))
-    return len(known) == len(pairs) and all(
-        assessment.status == "ACCEPTED" for assessment in assessments.values()
-    )
+    ids = {
+        "sender": _read_id(request.sender_id, "sender_id"),
+        "receiver": _read_id(request.receiver_id, "receiver_id"),
+    }
+    dossiers = read_owned_dossiers(caller, {pk for pk in ids.values() if pk is not None})
+    ready = True
+    for role, customer_id in ids.items():
+        dossier = dossiers.get(customer_id) if customer_id else None
+        if customer_id and dossier is None:
+            raise _unknown_customer(f"{role}_id")
+        asked = _type_asked(role, request, dossier.customer if dossier else None)
+        setattr(row, role, dossier.customer if dossier else None)
+        setattr(row, f"{role}_type", asked.name if asked else "")
+        if asked is not None:
+            ready = _is_accepted(dossier, asked) and ready
+    return ready
 
 
-def _type_asked(role: str, request: Request, customer: Customer | None) -> str:
-    """The SEP-12 type that the customer must be accepted for; "" if none.
+def _is_accepted(dossier: Dossier | None, asked: CustomerType) -> bool:
+    """Whether the customer may take part. Raises `BadRequest` where the sending anchor has to
+    mend something first, or can't."""
+    if dossier is None:
+        return False  # may be registered later (SEP-31, POST Transactions: "can be omitted")
+    status = dossier.assess(asked).status
+    if status == "NEEDS_INFO":
+        raise BadRequest("customer_info_needed", extra={"type": asked.name})
+    if status == "REJECTED":
+        raise BadRequest(Phrase("We can't serve the customer given as {type}", type=asked.name))
+    return status == "ACCEPTED"
+
+
+def _type_asked(role: str, request: Request, customer: Customer | None) -> CustomerType | None:
+    """The SEP-12 type that the customer must be accepted for, if any.
 
     It stays the transaction's, so that a change of the configuration changes no agreement.
     """
     types = types_for(role, request.asset, request.funding_method, request.amount)
-    chosen = choose_type(types, customer.type if customer else "")
-    return chosen.name if chosen else ""
+    return choose_type(types, customer.type if customer else "")
 
 
-def _get_customer(caller: Caller, customer_id: str, field: str) -> Customer:
+def _read_id(customer_id: str | None, field: str) -> uuid.UUID | None:
     try:
-        uuid.UUID(customer_id)
-        return get_owned_customer(caller, customer_id, of_any_user=True)
-    except (ValueError, NotFound) as error:
-        raise BadRequest(
-            Phrase("{field} must be the id of a customer that you registered", field=field)
-        ) from error
+        return uuid.UUID(customer_id) if customer_id else None
+    except ValueError as error:
+        raise _unknown_customer(field) from error
 
 
-def _insert_with_memo(row: Transaction) -> None:
-    """Insert under a memo that was never used; the unique constraint is the referee."""
+def _unknown_customer(field: str) -> BadRequest:
+    return BadRequest(
+        Phrase("{field} must be the id of a customer that you registered", field=field)
+    )
+
+
+def _insert_with_memo(row: Transaction, event: Event) -> None:
+    """Insert both under a memo that was never used; the unique constraints are the referees."""
     for _ in range(MEMO_TRIES):
         row.memo = _new_memo(row.memo_type)
-        try:
-            with transaction.atomic():
-                row.save(force_insert=True)
+        if insert_with_rows(row, [event]):
             return
-        except IntegrityError as error:
-            if "quote" in str(error):
-                raise BadRequest("quote_id names a quote that was already used") from error
-            if "transaction_memo_once" not in str(error):
-                raise
+        if row.quote_id and Transaction.objects.filter(quote=row.quote_id).exists():
+            raise BadRequest("quote_id names a quote that was already used")
     raise RuntimeError("no free memo found")
 
 

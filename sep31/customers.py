@@ -21,7 +21,7 @@ from sep12.models import Customer
 from sep12.tiers import types_for
 from sep12.transactions import Waiting
 from sep31.machine import OPEN
-from sep31.models import Transaction
+from sep31.models import Receipt, Refund, Transaction
 from sep31.signals import transactions_touched
 
 
@@ -83,20 +83,29 @@ class TransactionCustomers:
 
 def get_owned_transaction(caller: Caller, transaction_id: str) -> Transaction:
     """A transaction of the calling sending anchor. Raises `NotFound`, also for foreign ones."""
+    row, _receipt, _refund = read_owned_transaction(caller, transaction_id)
+    return row
+
+
+def read_owned_transaction(
+    caller: Caller, transaction_id: str
+) -> tuple[Transaction, Receipt | None, Refund | None]:
+    """A transaction of the calling sending anchor, what was credited to it and the refund of that.
+
+    Raises `NotFound`, also for foreign ones.
+    """
     try:
         pk = uuid.UUID(transaction_id)
-    except ValueError:
-        pk = None
-    row = (
-        Transaction.objects.filter(pk=pk, sending_anchor=caller.sending_anchor)
-        .select_related("payout")
-        .first()
-        if pk
-        else None
-    )
-    if row is None:
-        raise NotFound("There is no such transaction")
-    return row
+    except ValueError as error:
+        raise no_such_transaction() from error
+    found = Transaction.objects.read_owned(pk, caller.sending_anchor)
+    if found is None:
+        raise no_such_transaction()
+    return found
+
+
+def no_such_transaction() -> NotFound:
+    return NotFound("There is no such transaction")
 
 
 def _role(row: Transaction, type: str) -> str:

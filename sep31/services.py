@@ -347,18 +347,7 @@ def _refund(row: Transaction, reason: Reason, facts: Facts, gathered: Gathered) 
     return replace(facts, payout=PayoutFact.CANCELLED, refund=RefundFact.UNDERWAY, wish=Wish.NONE)
 
 
-def show_transaction(row: Transaction, language: str | None = None) -> dict[str, Any]:
-    """The SEP-31 object of one transaction, with its receipt and refund."""
-    receipt = row.receipts.filter(credited__gt=0).select_related("payment").first()
-    refund = (
-        row.refunds.filter(part=Refund.Part.CREDITED).select_related("outgoing").first()
-        if receipt
-        else None
-    )
-    return describe_transaction(row, receipt=receipt, refund=refund, language=language)
-
-
-def update_fields(transaction_id: uuid.UUID, data: dict[str, Any]) -> Transaction:
+def update_fields(transaction_id: uuid.UUID, data: dict[str, Any]) -> None:
     """Take corrected per-transaction fields (SEP-31, PATCH Transaction) and try again.
 
     Raises `BadRequest` if nothing was asked for, or for other fields than those asked for.
@@ -384,7 +373,6 @@ def update_fields(transaction_id: uuid.UUID, data: dict[str, Any]) -> Transactio
         row.look_at = timezone.now()
         row.save(update_fields=["fields", "required_info_updates", "look_at"])
     advance([transaction_id])
-    return Transaction.objects.select_related("payout").get(pk=transaction_id)
 
 
 def set_callback(transaction_id: uuid.UUID, anchor: SendingAnchor, url: object) -> None:
@@ -397,7 +385,7 @@ def set_callback(transaction_id: uuid.UUID, anchor: SendingAnchor, url: object) 
         redirect_callbacks(stream=f"sep31:{row.pk}", url=checked)
 
 
-def cancel_transaction(transaction_id: uuid.UUID, actor: str) -> Transaction:
+def cancel_transaction(transaction_id: uuid.UUID, actor: str) -> None:
     """The sending anchor gives up a transaction that it has not paid. Again is the same as once.
 
     Its deadline is now. What the ledger closed before is in time still and undoes this; what comes
@@ -412,7 +400,7 @@ def cancel_transaction(transaction_id: uuid.UUID, actor: str) -> Transaction:
         if refusal := refuse_cancellation(status, facts_of(row, gather([row]))):
             raise Conflict(refusal)
         if status is Status.EXPIRED or row.cancelled_at is not None:
-            return row
+            return
         now = timezone.now()
         row.cancelled_at, row.deadline = now, min(now, row.deadline)
         row.reason = Reason.CANCEL_ASKED
@@ -426,7 +414,6 @@ def cancel_transaction(transaction_id: uuid.UUID, actor: str) -> Transaction:
             at=now,
         )
         _advance_locked([row])
-    return row
 
 
 def request_by_operator(transaction_id: uuid.UUID, wish: Wish, operator: str) -> Transaction:

@@ -15,7 +15,7 @@ from sep10.authentication import Caller
 from sep10.views import AuthenticatedView
 from sep31 import services
 from sep31.creation import create_transaction, read_request
-from sep31.customers import get_owned_transaction
+from sep31.customers import get_owned_transaction, read_owned_transaction
 from sep31.idempotency import answer_once, read_key
 from sep31.info import write_info
 from sep31.listing import (
@@ -24,8 +24,7 @@ from sep31.listing import (
     read_events_request,
     read_list_request,
 )
-from sep31.models import Transaction
-from sep31.serializers import describe_created
+from sep31.serializers import describe_created, describe_transaction
 
 
 class Sep31View(MultilingualView, AuthenticatedView):
@@ -42,14 +41,14 @@ class Sep31View(MultilingualView, AuthenticatedView):
         # The parser gives a dict or refuses, which the stubs can't know.
         return cast(dict[str, Any], self.request.data)
 
-    def find_transaction(self, transaction_id: str) -> Transaction:
+    def show_transaction(self, transaction_id: str) -> Response:
         """The caller's transaction, told of in its own language unless they ask for another."""
-        row = get_owned_transaction(self.caller, transaction_id)
+        row, receipt, refund = read_owned_transaction(self.caller, transaction_id)
         self.default_language = find_language(row.lang) or ENGLISH
-        return row
-
-    def answer_with(self, row: Transaction) -> Response:
-        return Response({"transaction": services.show_transaction(row, self.language)})
+        described = describe_transaction(
+            row, receipt=receipt, refund=refund, language=self.language
+        )
+        return Response({"transaction": described})
 
 
 class InfoView(MultilingualView):
@@ -91,11 +90,11 @@ class TransactionView(Sep31View):
     """GET and PATCH /transactions/:id (SEP-31, GET Transaction, PATCH Transaction)."""
 
     def get(self, request: Request, transaction_id: str) -> Response:
-        return self.answer_with(self.find_transaction(transaction_id))
+        return self.show_transaction(transaction_id)
 
     def patch(self, request: Request, transaction_id: str) -> Response:
-        row = self.find_transaction(transaction_id)
-        return self.answer_with(services.update_fields(row.pk, self.body))
+        services.update_fields(get_owned_transaction(self.caller, transaction_id).pk, self.body)
+        return self.show_transaction(transaction_id)
 
 
 class CallbackView(Sep31View):
@@ -111,8 +110,9 @@ class CancelView(Sep31View):
     """POST /transactions/:id/cancel, an extension: before it was paid."""
 
     def post(self, request: Request, transaction_id: str) -> Response:
-        row = self.find_transaction(transaction_id)
-        return self.answer_with(services.cancel_transaction(row.pk, self.caller.account))
+        row = get_owned_transaction(self.caller, transaction_id)
+        services.cancel_transaction(row.pk, self.caller.account)
+        return self.show_transaction(transaction_id)
 
 
 class EventsView(Sep31View):

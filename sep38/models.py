@@ -6,27 +6,11 @@ import uuid
 from collections.abc import Iterable
 from datetime import datetime
 
-from django.db import connection, models
+from django.db import models
 from django.db.models import F, Q
 
+from kernel.statements import Select
 from sep10.models import SendingAnchor
-
-# Written out, because Django would compile them anew for each request. One index look-up a pair.
-_NEWEST = """
-    SELECT id, sell_asset, buy_asset, rate, source, as_of, created_at FROM sep38_rate
-    WHERE sell_asset = %s AND buy_asset = %s ORDER BY id DESC LIMIT 1
-"""
-_NEWEST_OF_SEVERAL = """
-    SELECT rate.id, rate.sell_asset, rate.buy_asset, rate.rate, rate.source, rate.as_of,
-        rate.created_at
-    FROM unnest(%s::text[], %s::text[]) AS wanted (sell_asset, buy_asset)
-    CROSS JOIN LATERAL (
-        SELECT * FROM sep38_rate
-        WHERE sell_asset = wanted.sell_asset AND buy_asset = wanted.buy_asset
-        ORDER BY id DESC LIMIT 1
-    ) AS rate
-"""
-_COLUMNS = ("id", "sell_asset", "buy_asset", "rate", "source", "as_of", "created_at")
 
 
 class RateQuerySet(models.QuerySet["Rate"]):
@@ -37,14 +21,11 @@ class RateQuerySet(models.QuerySet["Rate"]):
         wanted = list(names)
         if not wanted:
             return {}
-        with connection.cursor() as cursor:
-            if len(wanted) == 1:
-                cursor.execute(_NEWEST, wanted[0])
-            else:
-                sides = [list(side) for side in zip(*wanted, strict=True)]
-                cursor.execute(_NEWEST_OF_SEVERAL, sides)
-            rows = [Rate.from_db(connection.alias, _COLUMNS, row) for row in cursor.fetchall()]
-        return {(row.sell_asset, row.buy_asset): row for row in rows}
+        if len(wanted) == 1:
+            rows = _NEWEST.fetch(wanted[0])
+        else:
+            rows = _NEWEST_OF_SEVERAL.fetch([list(side) for side in zip(*wanted, strict=True)])
+        return {(rate.sell_asset, rate.buy_asset): rate for (rate,) in rows}
 
 
 class Rate(models.Model):
@@ -89,6 +70,28 @@ class Rate(models.Model):
     def since(self) -> datetime:
         """The moment that its age is counted from."""
         return self.as_of or self.created_at
+
+
+# One index look-up a pair.
+_NEWEST = Select(
+    """
+        SELECT {rate} FROM sep38_rate rate
+        WHERE rate.sell_asset = %s AND rate.buy_asset = %s ORDER BY rate.id DESC LIMIT 1
+    """,
+    {"rate": Rate},
+)
+_NEWEST_OF_SEVERAL = Select(
+    """
+        SELECT {rate}
+        FROM unnest(%s::text[], %s::text[]) AS wanted (sell_asset, buy_asset)
+        CROSS JOIN LATERAL (
+            SELECT * FROM sep38_rate
+            WHERE sell_asset = wanted.sell_asset AND buy_asset = wanted.buy_asset
+            ORDER BY id DESC LIMIT 1
+        ) AS rate
+    """,
+    {"rate": Rate},
+)
 
 
 class HeldRateQuerySet(models.QuerySet["HeldRate"]):
@@ -180,6 +183,11 @@ class RateFeed(models.Model):
 class QuoteQuerySet(models.QuerySet["Quote"]):
     """Quotes."""
 
+    def find_owned(self, pk: str, account: str, sending_anchor: SendingAnchor) -> Quote | None:
+        """The quote that was given to that account (G...) of a sending anchor. One query."""
+        found = _OWNED.fetch([pk, account, sending_anchor.pk])
+        return next((quote for (quote,) in found), None)
+
     def lock_expired(self, before: datetime, limit: int) -> list[Quote]:
         """Lock up to `limit` quotes that expired before a moment and were not kept."""
         rows = self.filter(kept=False, expires_at__lt=before).order_by("expires_at")
@@ -235,3 +243,12 @@ class Quote(models.Model):
 
     def __str__(self) -> str:
         return str(self.id)
+
+
+_OWNED = Select(
+    """
+        SELECT {quote} FROM sep38_quote quote
+        WHERE quote.id = %s AND quote.account = %s AND quote.sending_anchor_id = %s
+    """,
+    {"quote": Quote},
+)

@@ -125,9 +125,7 @@ def get_owned_quote(caller: Caller, quote_id: object) -> Quote:
         raise BadRequest("quote_id must be text")
     quote = None
     if _UUID.fullmatch(quote_id.lower()):
-        quote = Quote.objects.filter(
-            pk=quote_id, account=caller.account, sending_anchor=caller.sending_anchor
-        ).first()
+        quote = Quote.objects.find_owned(quote_id, caller.account, caller.sending_anchor)
     if quote is None:
         raise NotFound("There is no quote with this id")
     return quote

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import select
+from typing import Any
 
 import psycopg2
 from django.db.backends.postgresql import base
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Asks the socket, before it asks PostgreSQL, whether a kept connection is still good.
+    """Remembers what its connection has prepared (`kernel.statements`): statement -> name there.
+
+    Asks the socket, before it asks PostgreSQL, whether a kept connection is still good.
 
     PostgreSQL says nothing by itself between two statements of ours. When it ends a session, or
     ends itself, its last words or the end of the stream lie in the socket; so a silent socket is
     all that Django's `SELECT 1` would tell, at no cost to each request. A machine that vanished
     without a word is silent too, and `SELECT 1` would wait for it just as the request would.
     """
+
+    prepared_statements: dict[Any, str]
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        self.prepared_statements = {}
+        return super().get_new_connection(conn_params)
 
     def is_usable(self) -> bool:
         if not self.errors_occurred and self.connection is not None and self._is_silent():

@@ -67,8 +67,7 @@ def test_the_id_of_an_erased_customer_is_unknown_everywhere(
     assert services.reveal_fields({owner}) == {owner: {}}
     assert services.reject_fields(owner, {"first_name": "No"}) == frozenset()
     assert services.assess_customers([(owner, "sender")])[owner, "sender"].status == "NEEDS_INFO"
-    with pytest.raises(NotFound):
-        finding.get_owned_customer(anchor.caller(), customer_id)
+    assert finding.read_owned_dossiers(anchor.caller(), [owner]) == {}
     with pytest.raises(NotFound):
         services.record_decision(owner, "sender", Verdict("ACCEPTED"), decided_by="test")
     assert not CustomerField.objects.exists()

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from kernel.errors import NotFound
 from sep12 import finding, services
 from sep12.models import Customer
 from tests.fixtures.callers import RegisteredAnchor, bearer_for, make_sending_anchor
@@ -101,13 +100,10 @@ def test_an_account_that_is_not_the_tokens_is_refused(api: Api, owned: str) -> N
 
 
 def test_other_rooms_get_only_the_callers_customers(anchor: RegisteredAnchor, owned: str) -> None:
-    assert str(finding.get_owned_customer(anchor.caller(), owned).pk) == owned
-    assert str(finding.get_owned_customer(anchor.caller("7"), uuid.UUID(owned)).pk) == owned
-    for stranger in (anchor.caller("8"), make_sending_anchor().caller()):
-        with pytest.raises(NotFound):
-            finding.get_owned_customer(stranger, owned)
-    with pytest.raises(NotFound):
-        finding.get_owned_customer(anchor.caller(), "not an id")
+    pk = uuid.UUID(owned)
+    for caller in (anchor.caller(), anchor.caller("7"), anchor.caller("8")):
+        assert list(finding.read_owned_dossiers(caller, [pk, uuid.uuid4()])) == [pk]
+    assert finding.read_owned_dossiers(make_sending_anchor().caller(), [pk]) == {}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,101 @@
+"""Statements that each connection prepares once (kernel.statements)."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from django.db import DataError, IntegrityError, connection, transaction
+
+from kernel.rows import insert_rows
+from kernel.statements import Select, Statement
+from sep10.models import SendingAnchor, SendingAnchorAccount
+from sep12.models import Customer
+from tests.fixtures.callers import make_sending_anchor
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def prepared() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_prepared_statements")
+        return int(cursor.fetchone()[0])
+
+
+def answer(statement: Statement, *params: object) -> object:
+    with statement.execute(params) as cursor:
+        return cursor.fetchone()[0]
+
+
+def test_a_connection_prepares_a_statement_once_in_one_round_trip(
+    django_assert_num_queries,
+) -> None:
+    statement, before = Statement("SELECT %s::int + 1"), prepared()
+    with django_assert_num_queries(3):
+        assert [answer(statement, number) for number in (1, 2, 41)] == [2, 3, 42]
+    assert prepared() == before + 1
+
+
+def test_a_new_connection_prepares_it_anew() -> None:
+    statement = Statement("SELECT %s::int + 1")
+    assert answer(statement, 1) == 2
+    connection.close()
+    assert answer(statement, 1) == 2
+
+
+def test_a_value_stays_a_value_whatever_is_in_it() -> None:
+    hostile = "'; DROP TABLE x; -- $1 %s %% {anchor} \\ \u0301"
+    assert answer(Statement("SELECT %s::text"), hostile) == hostile
+
+
+def test_a_statement_that_failed_works_the_next_time() -> None:
+    statement = Statement("SELECT 6 / %s::int")
+    with pytest.raises(DataError):
+        answer(statement, 0)
+    with pytest.raises(DataError), transaction.atomic():
+        answer(statement, 0)
+    assert answer(statement, 2) == 3
+
+
+def test_what_a_rolled_back_transaction_prepared_is_good_after_it() -> None:
+    anchor = make_sending_anchor().sending_anchor
+    twins = [Customer(sending_anchor=anchor, account="G", memo_type="id", memo="1") for _ in "12"]
+    with pytest.raises(IntegrityError), transaction.atomic():
+        insert_rows([twins[0]])
+        insert_rows([twins[1]])
+    assert insert_rows([twins[1]]) == 1
+
+
+def test_a_text_that_is_too_long_for_its_column_is_refused_and_not_cut_off() -> None:
+    with pytest.raises(DataError):
+        insert_rows([SendingAnchor(name="x" * 101)])
+
+
+def test_a_select_reads_what_the_model_would(django_assert_num_queries) -> None:
+    made = make_sending_anchor()
+    row = made.sending_anchor
+    row.max_daily_amount = Decimal("12.3456789")
+    row.allowed_assets = ["stellar:USDC:G"]
+    row.save()
+    select = Select(
+        """
+            SELECT {anchor}, {account}, {customer}, %s::int
+            FROM sep10_sendinganchor AS anchor
+            JOIN sep10_sendinganchoraccount AS account ON account.sending_anchor_id = anchor.id
+            LEFT JOIN sep12_customer AS customer ON customer.sending_anchor_id = anchor.id
+        """,
+        {
+            "anchor": SendingAnchor,
+            "account": (SendingAnchorAccount, "account"),
+            "customer": Customer,
+        },
+    )
+    with django_assert_num_queries(1):
+        [(anchor, account, customer, seven)] = select.fetch([7])
+        assert (account.account, customer, seven) == (made.account, None, 7)
+        for field in SendingAnchor._meta.concrete_fields:
+            assert getattr(anchor, field.attname) == getattr(row, field.attname)
+    assert account.sending_anchor_id == row.pk  # not read then, but now
+    anchor.name = "renamed"
+    anchor.save()
+    assert SendingAnchor.objects.get().name == "renamed"
