@@ -97,6 +97,10 @@ def test_a_payment_sent_as_the_guide_says_is_paid_out(followed: Followed, way: s
     assert "100 USDC the fee took 1.5, and 1682.13 MXN were paid out" in GUIDE
 
 
+def test_whoever_follows_sees_both_payments_end(followed: Followed) -> None:
+    assert followed.output.splitlines().count("completed") == 2, followed.output
+
+
 def test_curl_sends_the_asset_itself_and_python_another_one(followed: Followed) -> None:
     plain = payment_on_stellar(followed, followed.by_curl)
     assert (plain["type"], plain["asset_code"]) == ("payment", "USDC")
