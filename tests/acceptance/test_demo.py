@@ -5,13 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import os
-import shutil
-import socket
-import subprocess
-import sys
-import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +18,9 @@ from localnet.bank import TEST_ACCOUNTS
 from localnet.embedded import Postgres, Redis
 from localnet.service import RunningService
 from localnet.stories import RECEIVING_CLIENT, SENDING_CLIENT, STORIES, draw_document
+from tests.acceptance.demos import make_folder, read_when_complete, start_demo
 from tests.acceptance.traces import RedisWitness, find_traces, shapes_of
 
-PROJECT = Path(__file__).resolve().parents[2]
 PASSPHRASE = "A network of the acceptance test"
 DEMO_KEYS = {
     *("base_url", "horizon_url", "friendbot_url", "bank_url", "network_passphrase", "asset"),
@@ -49,12 +42,6 @@ PERSONAL: list[str | bytes] = [
 ]
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @dataclass
 class DemoRun:
     """What is left of one run."""
@@ -68,49 +55,18 @@ class DemoRun:
 
 @pytest.fixture(scope="module")
 def state_dir() -> Iterator[Path]:
-    # Not pytest's folder: PostgreSQL's own user must be able to pass through it.
-    folder = Path(tempfile.mkdtemp(prefix="landfall-acceptance-"))
-    folder.chmod(0o711)
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
+    with make_folder() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="module")
 def demo_run(state_dir: Path) -> DemoRun:
-    environment = {
-        **os.environ,
-        "STATE_DIR": str(state_dir),
-        "PORT": str(free_port()),
-        "HORIZON_PORT": str(free_port()),
-        "NETWORK_PASSPHRASE": PASSPHRASE,
-    }
-    demo = subprocess.Popen(
-        [sys.executable, "-m", "localnet.demo", "--once"],
-        cwd=PROJECT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
+    with start_demo(state_dir, "--once", NETWORK_PASSPHRASE=PASSPHRASE) as demo:
         told = read_when_complete(state_dir / "demo.json", demo)
         port = json.loads((state_dir / "ports.json").read_text())["redis"]
         witness = RedisWitness(port, Redis(state_dir / "redis", port).password)
         output, _ = demo.communicate(timeout=STARTS_AND_TELLS_WITHIN_SECONDS)
-    finally:
-        if demo.poll() is None:
-            demo.terminate()
-            demo.wait(30)
     return DemoRun(state_dir, told, demo.returncode, output, witness.all_seen())
-
-
-def read_when_complete(path: Path, process: subprocess.Popen[str]) -> dict[str, Any]:
-    while process.poll() is None:
-        try:
-            return dict(json.loads(path.read_text()))
-        except (FileNotFoundError, json.JSONDecodeError):
-            time.sleep(0.1)
-    raise AssertionError(f"the demo ended without {path.name}: {process.communicate()[0]}")
 
 
 def test_four_payments_end_as_they_should_and_the_books_balance(demo_run: DemoRun) -> None:
