@@ -65,12 +65,13 @@ class Endpoint:
 
 def measure(bench: Bench) -> list[Row]:
     rows = []
-    for endpoint in _endpoints(bench):
-        rows += _measure_endpoint(bench, endpoint)
+    for endpoint in endpoints(bench):
+        rows += measure_endpoint(bench, endpoint)
     return [*rows, *_measure_parts_of_a_token(bench)]
 
 
-def _measure_endpoint(bench: Bench, endpoint: Endpoint) -> list[Row]:
+def measure_endpoint(bench: Bench, endpoint: Endpoint) -> list[Row]:
+    """Its rate, the times of one request and its queries, each beside the empty view's."""
     scale, port, host = bench.scale, bench.service.ports["web"], bench.host
     wanted = _WARM_UP + _COUNTED + scale.rounds * scale.requests
     requests = endpoint.make(wanted)
@@ -127,7 +128,8 @@ def _count_queries(endpoint: Endpoint, requests: list[Request]) -> int:
 # -- What is asked ---------------------------------------------------------------------------------
 
 
-def _endpoints(bench: Bench) -> Iterator[Endpoint]:
+def endpoints(bench: Bench) -> Iterator[Endpoint]:
+    """All that are measured, one after the other: making the requests of one takes a while."""
     token, account = bench.make_token(), bench.keypair.public_key
     asset = f"stellar:{bench.asset.code}:{bench.asset.issuer}"
     price = {
@@ -170,6 +172,11 @@ def _endpoints(bench: Bench) -> Iterator[Endpoint]:
     )
     yield Endpoint(
         "GET /sep31/transactions/:id", 200, lambda count: _make_lookups(bench, token, count)
+    )
+    yield Endpoint(
+        "GET /sep31/transactions",
+        200,
+        always(get("/sep31/transactions", {"limit": "10"}, token=token)),
     )
     yield Endpoint("GET /health/ready", 200, always(get("/health/ready")))
 

@@ -55,6 +55,8 @@ class Scale:
     payouts: int = 300
     callbacks: int = 400
     latencies: int = 10
+    few: int = 1_000
+    many: int = 1_000_000
 
 
 QUICK = Scale(
@@ -66,6 +68,8 @@ QUICK = Scale(
     payouts=12,
     callbacks=12,
     latencies=1,
+    few=10,
+    many=100,
 )
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from localnet.bench.__main__ import NAMES
 from localnet.bench.load import Load, Unexpected, check, make_request, read_reply, run_load
 from localnet.bench.memory import own_peak, peak_of_tree
 from localnet.bench.pages import make_records
@@ -146,7 +147,7 @@ def test_a_quick_run_gives_rows_of_every_kind_and_leaves_nothing_behind(tmp_path
     figures = tmp_path / "figures.json"
     state = tmp_path / "state"
     result = subprocess.run(
-        [sys.executable, "-m", "localnet.bench", "--quick", "--json", str(figures)],
+        [sys.executable, "-m", "localnet.bench", "--quick", "--json", str(figures), *NAMES],
         cwd=ROOT,
         env={**os.environ, "STATE_DIR": str(state)},
         capture_output=True,
@@ -160,7 +161,7 @@ def test_a_quick_run_gives_rows_of_every_kind_and_leaves_nothing_behind(tmp_path
     names = [row["name"] for row in rows]
     assert len(set(names)) == len(names)
     assert {name.split()[0] for name in names} == {
-        *("http", "payouts", "callbacks", "latency", "ingest", "memory")
+        *("http", "size", "payouts", "callbacks", "latency", "ingest", "memory")
     }
     assert not list(state.iterdir())
 
