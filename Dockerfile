@@ -58,7 +58,9 @@ RUN READ_DOT_ENV=false SECRET_KEY=- JWT_KEYS=- SEALING_KEYS=- SIGNING_SECRET=- \
     && python -m compileall -q /app
 USER 10001:10001
 EXPOSE 8000
-# gunicorn reads both; it listens on every address. On SIGTERM it first answers what it has.
+# gunicorn reads both; it listens on every address. On SIGTERM it first answers what it has. A proxy
+# that keeps its connections has to close them before we do, or a request meets a closed one: 75
+# seconds are more than what proxies keep them for.
 ENV PORT=8000 WEB_CONCURRENCY=2
 CMD ["gunicorn", "anchor.wsgi", "--worker-class", "gthread", "--threads", "4", \
-     "--worker-tmp-dir", "/dev/shm", "--graceful-timeout", "20", "--no-control-socket"]
+     "--keep-alive", "75", "--worker-tmp-dir", "/dev/shm", "--graceful-timeout", "20", "--no-control-socket"]

@@ -370,6 +370,7 @@ class RunningService:
             "web": Program(
                 [
                     *(python, "-m", "gunicorn", self._wsgi, "--worker-class", "gthread"),
+                    *("--keep-alive", "75"),
                     *("--workers", "2", "--threads", "4", "--access-logfile", "-"),
                     *("--bind", f"127.0.0.1:{self.ports['web']}", "--graceful-timeout", "3"),
                     # A killed master's workers hold the port until they notice.

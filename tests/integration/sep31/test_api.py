@@ -167,6 +167,25 @@ def test_someone_elses_quote_is_unknown(anchor, stranger, rate):
     assert not Transaction.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("quotes", "with_one", "without"), [("required", 201, 400), ("none", 400, 201)]
+)
+def test_quotes_are_needed_or_refused_as_info_says(
+    anchor, rate, settings, monkeypatch, request, quotes, with_one, without
+):
+    quote = make_quote(anchor)
+    request.addfinalizer(received_assets.cache_clear)
+    monkeypatch.setitem(settings.ANCHOR["assets"][0], "quotes", quotes)
+    received_assets.cache_clear()
+    for asked, terms in (
+        (with_one, {"quote_id": quote["id"], "amount": quote["sell_amount"]}),
+        (without, {"amount": quote["sell_amount"]}),
+    ):
+        answer = post_transaction(anchor, **register_both(anchor), **terms)
+        assert answer.status_code == asked
+        assert asked == 201 or "quote_id" in answer.json()["error"]
+
+
 def test_a_customer_who_lacks_a_field_is_named_by_type(anchor):
     receiver = register_customer(anchor, "2", "sep31-receiver", first_name="Bob")
     answer = post_transaction(anchor, receiver_id=receiver)
