@@ -175,4 +175,4 @@ def test_an_unknown_name_is_refused() -> None:
         check=False,
     )
     assert result.returncode == 2
-    assert "unknown: htpp; known are http, size, payouts, callbacks, latency, ingest" in result.stderr
+    assert f"unknown: htpp; known are {', '.join(NAMES)}" in result.stderr
