@@ -330,9 +330,7 @@ def _redeemable_quote(caller: Caller, request: Request, now: datetime) -> Quote 
             raise BadRequest("quote_id is required for this asset; see POST /quote (SEP-38)")
         return None
     if not request.asset.quotes_supported:
-        raise BadRequest(
-            "quote_id can't be given for this asset; see GET /info"
-        )
+        raise BadRequest("quote_id can't be given for this asset; see GET /info")
     try:
         quote = get_owned_quote(caller, request.quote_id)
     except NotFound as error:
