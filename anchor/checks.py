@@ -16,6 +16,7 @@ from stellar_sdk.exceptions import Ed25519SecretSeedInvalidError
 from stellar_sdk.strkey import StrKey
 
 from anchor.customer_type_checks import check_rail_fields, check_types_asked, check_types_read
+from kernel.errors import BadRequest
 from payouts.rails.registry import find_rail_path, load_rail
 from sep1.assets import ReceivedAsset, received_assets
 from sep1.stellar_toml import build_document, write_toml
@@ -26,6 +27,7 @@ from sep1.validation import (
     find_problems,
     find_size_problems,
 )
+from sep31.amounts import split_one_to_one
 from sep38.pairs import all_pairs
 
 PUBLIC = Network.PUBLIC_NETWORK_PASSPHRASE
@@ -115,9 +117,24 @@ def check_offer(**kwargs: Any) -> list[CheckMessage]:
         return unreadable
     found = list(check_types_asked(assets.values()))
     for asset in assets.values():
+        found += _check_smallest(asset)
         for method in asset.funding_methods:
             found += _check_method(asset, method)
     return found
+
+
+def _check_smallest(asset: ReceivedAsset) -> Iterator[CheckMessage]:
+    """The least that GET /info says we take is more than what we would keep of it."""
+    if asset.min_amount is None or asset.quotes_required:
+        return
+    try:
+        split_one_to_one(asset.min_amount, asset)
+    except BadRequest:
+        yield Warning(
+            f"The min_amount of {asset.name.code} is eaten up by its fees: nobody can send it.",
+            hint="Raise min_amount above fee_fixed and fee_percent of it, or lower the fees.",
+            id="landfall.W011",
+        )
 
 
 def _check_method(asset: ReceivedAsset, method: str) -> Iterator[CheckMessage]:

@@ -87,7 +87,7 @@ def test_anything_else_is_refused_and_never_rounded(
 @pytest.mark.parametrize(
     ("amount", "says"),
     [
-        ("0.9999999", "amount must be at least 1"),
+        ("1.9999999", "amount must be at least 2"),
         ("10000.0000001", "amount must be at most 10000"),
     ],
 )

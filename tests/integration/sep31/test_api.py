@@ -62,7 +62,7 @@ def test_info_tells_what_we_receive_to_anyone():
     assert usdc["funding_methods"] == ["bank_account", "mobile_money"]
     assert usdc["quotes_supported"] is True
     assert usdc["quotes_required"] is False
-    assert (usdc["min_amount"], usdc["max_amount"]) == (1, 10000)
+    assert (usdc["min_amount"], usdc["max_amount"]) == (2, 10000)
     assert set(usdc["sep12"]["receiver"]["types"]) == {"sep31-receiver", "sep31-mobile-receiver"}
 
 

@@ -59,7 +59,6 @@ VALUES = {
 def many_types(settings: Any) -> Iterator[None]:
     """The configuration that comes with Landfall and, on top, tiers by method and kind."""
     settings.ANCHOR = copy.deepcopy(settings.ANCHOR)
-    settings.ANCHOR["assets"][0]["min_amount"] = "2"  # 1 is eaten up by the fee
     settings.ANCHOR["customer_types"] |= {
         "huge-sender": {
             "description": "A person who sends a fortune.",

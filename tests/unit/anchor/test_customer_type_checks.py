@@ -87,10 +87,19 @@ def test_a_method_without_a_type_is_a_gap(anchor: dict[str, Any], check: Check) 
 
 
 def test_small_amounts_without_a_type_are_a_gap(anchor: dict[str, Any], check: Check) -> None:
-    anchor["customer_types"]["sep31-sender"]["from_amount"] = "2"
-    assert_told(check(), "E007", "if the person sends less than 2")
-    anchor["assets"][0]["min_amount"] = "2"
+    anchor["customer_types"]["sep31-sender"]["from_amount"] = "3"
+    assert_told(check(), "E007", "if the person sends less than 3")
+    for asset in anchor["assets"]:
+        asset["min_amount"] = "3"
     assert check() == []
+
+
+@pytest.mark.parametrize(("quotes", "told"), [("supported", 1), ("none", 1), ("required", 0)])
+def test_an_amount_that_is_all_fees_is_told_where_it_could_be_sent(
+    anchor: dict[str, Any], check: Check, quotes: str, told: int
+) -> None:
+    anchor["assets"][0] |= {"min_amount": "1", "quotes": quotes}
+    assert [one.id for one in check()] == ["landfall.W011"] * told
 
 
 def test_a_role_of_whom_nothing_is_asked_is_no_gap(anchor: dict[str, Any], check: Check) -> None:
