@@ -94,6 +94,7 @@ def test_the_fee_is_in_pesos_from_the_beginning_to_the_end(
     assert (waiting["amount_fee_asset"], waiting["amount_out_asset"]) == (MXN, MXN)
     assert ("amount_fee" in waiting) == with_quote
     pay(row)
+    assert row.payout is not None
     assert (row.payout.asset, row.payout.amount) == (MXN, OUT)
     rail_says(row, "delivered")
     done = show(anchor, row)
