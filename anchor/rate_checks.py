@@ -50,13 +50,6 @@ def check_rate_sources(**kwargs: Any) -> list[CheckMessage]:
 
 
 def _check_pair(pair: Pair, sources: dict[str, ConfiguredSource]) -> Iterator[CheckMessage]:
-    if pair.fee_asset != pair.sell:
-        # Prices know it, the books of SEP-31's transactions do not yet.
-        yield Error(
-            f"The pair {pair} takes its fee in what is bought, which payments can't book yet.",
-            hint='Take it in what is sold: leave fee_asset out, or set it to "sell".',
-            id="landfall.E041",
-        )
     configured = sources.get(pair.rate_source)
     if configured is None:
         yield Error(

@@ -208,6 +208,9 @@ def check_books(service: Service, console: Console) -> bool:
         code = str(row["asset"]).split(":")[1]
         table.add_row(code, *(str(row[name]) for name in columns[1:]))
     console.print(table)
+    for row in rows:
+        for asset, amount in row["fees_after_conversion"].items():
+            console.print(f"And {amount} {asset.split(':')[1]} of fees taken after conversion.")
     return bool(rows)
 
 

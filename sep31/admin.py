@@ -259,7 +259,7 @@ class TransactionAdmin(RecordAdmin):
                 ["Why", STATUS_MESSAGES[row.reason]],
                 ["For", f"{age(row.updated_at)}, since {at(row.updated_at)}"],
                 ["Agreed to receive", money(row.amount_in, row.amount_in_asset)],
-                ["Fee", money(row.amount_fee, row.amount_in_asset)],
+                ["Fee", money(row.amount_fee, row.amount_fee_asset)],
                 ["To deliver", money(row.amount_out, row.amount_out_asset)],
                 ["Delivered by", row.funding_method],
                 [

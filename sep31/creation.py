@@ -354,16 +354,19 @@ def _set_amounts(row: Transaction, request: Request, quote: Quote | None) -> Non
     if quote is not None:
         row.amount_out, row.amount_out_asset = quote.buy_amount, quote.buy_asset
         row.amount_fee, row.fee_details = quote.fee_total, quote.fee
+        row.amount_fee_asset = quote.fee_asset
         return
     destination = request.destination
     if destination is None or destination == request.asset.counterpart:
         amounts = split_one_to_one(request.amount, request.asset)
         row.amount_out, row.amount_out_asset = amounts.amount_out, str(request.asset.counterpart)
         row.amount_fee, row.fee_details = amounts.fee, amounts.fee_details
+        row.amount_fee_asset = str(request.asset.name)
         return
-    # Priced when the money arrives; asked for now only to refuse at once what we can't deliver.
+    # Priced when the money arrives; asked for now only to refuse at once what we can't deliver,
+    # and to tell what the fee will be in.
     try:
-        price_now(
+        price = price_now(
             request.asset.name,
             destination,
             sell_amount=request.amount,
@@ -373,7 +376,7 @@ def _set_amounts(row: Transaction, request: Request, quote: Quote | None) -> Non
         raise BadRequest(
             Phrase("destination_asset can't be delivered: {reason}", reason=error.message)
         ) from error
-    row.amount_out_asset = str(destination)
+    row.amount_out_asset, row.amount_fee_asset = str(destination), str(price.fee.asset)
 
 
 def _set_customers(row: Transaction, caller: Caller, request: Request) -> bool:

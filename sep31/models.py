@@ -106,7 +106,10 @@ class Transaction(models.Model):
     amount_out = models.DecimalField(max_digits=19, decimal_places=7, null=True, blank=True)
     amount_out_asset = models.CharField(max_length=80)
     amount_fee = models.DecimalField(
-        max_digits=19, decimal_places=7, null=True, blank=True, help_text="In amount_in_asset."
+        max_digits=19, decimal_places=7, null=True, blank=True, help_text="In amount_fee_asset."
+    )
+    amount_fee_asset = models.CharField(
+        max_length=80, help_text="What comes in or what goes out, as the pair has it."
     )
     fee_details = models.JSONField(null=True, blank=True)
     quote = models.OneToOneField(Quote, on_delete=models.PROTECT, null=True, blank=True)
@@ -181,8 +184,17 @@ class Transaction(models.Model):
                 name="transaction_amount_out",
             ),
             models.CheckConstraint(
+                condition=Q(amount_fee_asset=F("amount_in_asset"))
+                | Q(amount_fee_asset=F("amount_out_asset")),
+                name="transaction_amount_fee_asset",
+            ),
+            # A fee in what goes out was taken before amount_out, so it may be more than that.
+            models.CheckConstraint(
                 condition=Q(amount_fee__isnull=True)
-                | (Q(amount_fee__gte=0) & Q(amount_fee__lt=F("amount_in"))),
+                | (
+                    Q(amount_fee__gte=0)
+                    & (Q(amount_fee_asset=F("amount_out_asset")) | Q(amount_fee__lt=F("amount_in")))
+                ),
                 name="transaction_amount_fee",
             ),
             models.CheckConstraint(

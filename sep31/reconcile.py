@@ -3,28 +3,34 @@
     received = paid out + fees + refunded + held
 
 Each of the five is added up on its own from its own records, so that the equation can fail.
-Amounts are in units of the asset that came in.
+Amounts are in units of the asset that came in. Where a fee is in what goes out, all that came in
+was converted and counts as paid out; the fee is told beside it and is no part of the equation.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
-from django.db.models import F, Q, QuerySet, Sum
+from django.db.models import Case, F, Q, QuerySet, Sum, When
 
 from sep31.machine import Status
 from sep31.models import Receipt, Refund, Transaction
 from stellar.models import OutgoingPayment, ReceivedPayment
 
+_IN_WHAT_CAME_IN = Q(amount_fee_asset=F("amount_in_asset"))
 _CONFIRMED = Q(outgoing__status=OutgoingPayment.Status.CONFIRMED)
 
 
 @dataclass
 class Balance:
-    """The books of one asset."""
+    """The books of one asset.
+
+    `paid_out` is what was converted for delivery. `fees_after_conversion` is what we kept of that
+    in what was bought, {asset: amount in units of it}.
+    """
 
     asset: str
     received: Decimal = Decimal(0)
@@ -32,6 +38,7 @@ class Balance:
     fees: Decimal = Decimal(0)
     refunded: Decimal = Decimal(0)
     held: Decimal = Decimal(0)
+    fees_after_conversion: dict[str, Decimal] = field(default_factory=dict)
 
     @property
     def difference(self) -> Decimal:
@@ -46,11 +53,16 @@ def balance_books() -> list[Balance]:
     for asset, amount in _sums(ReceivedPayment.objects.all(), "asset", "amount"):
         books[asset] = Balance(asset, received=amount)
     completed = Transaction.objects.filter(status=Status.COMPLETED)
-    for asset, amount in _sums(completed, "amount_in_asset", "amount_fee"):
+    for asset, amount in _sums(completed.filter(_IN_WHAT_CAME_IN), "amount_in_asset", "amount_fee"):
         books[asset].fees += amount
-    paid_out = completed.annotate(converted=F("amount_in") - F("amount_fee"))
+    whole_or_rest = Case(
+        When(_IN_WHAT_CAME_IN, then=F("amount_in") - F("amount_fee")), default=F("amount_in")
+    )
+    paid_out = completed.annotate(converted=whole_or_rest)
     for asset, amount in _sums(paid_out, "amount_in_asset", "converted"):
         books[asset].paid_out += amount
+    for asset, fee_asset, amount in _fees_after_conversion(completed):
+        books[asset].fees_after_conversion[fee_asset] = amount
     refunds = Refund.objects.filter(_CONFIRMED)
     for asset, amount in _sums(refunds, "outgoing__asset", "outgoing__amount"):
         books[asset].refunded += amount
@@ -59,6 +71,14 @@ def balance_books() -> list[Balance]:
     for asset, amount in _held().items():
         books[asset].held += amount
     return sorted(books.values(), key=lambda balance: balance.asset)
+
+
+def _fees_after_conversion(
+    completed: QuerySet[Transaction],
+) -> Iterable[tuple[str, str, Decimal]]:
+    assets = ("amount_in_asset", "amount_fee_asset")
+    rows = completed.exclude(_IN_WHAT_CAME_IN).order_by(*assets).values_list(*assets)
+    return rows.annotate(total=Sum("amount_fee"))
 
 
 def _held() -> dict[str, Decimal]:

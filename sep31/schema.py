@@ -171,7 +171,9 @@ def _transaction() -> Schema:
             "amount_out": amount("What the receiving client gets; absent until it is known."),
             "amount_out_asset": asset("What the receiving client gets it in."),
             "amount_fee": {**amount("Deprecated by SEP-31 for `fee_details`.", "1.5")},
-            "amount_fee_asset": asset("What the fee is in."),
+            "amount_fee_asset": asset(
+                "What the fee is in: what you pay in, or what the receiving client gets."
+            ),
             "fee_details": ref("Fee"),
             "quote_id": uuid("The quote that it redeems.", QUOTE),
             **_where_to_pay(),

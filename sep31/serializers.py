@@ -78,11 +78,12 @@ def _describe_amounts(row: Transaction) -> dict[str, Any]:
         "amount_in": format_amount(row.amount_in),
         "amount_in_asset": row.amount_in_asset,
         "amount_out_asset": row.amount_out_asset,
-        "amount_fee_asset": row.amount_in_asset,
+        "amount_fee_asset": row.amount_fee_asset,
     }
     if row.status == Status.REFUNDED:
-        # All of it went back, so nothing went out and nothing was earned (Amount Formulas).
-        nothing = {"total": "0", "asset": row.amount_in_asset}
+        # All of it went back, so nothing went out and nothing was earned (Amount Formulas). The
+        # asset stays the quote's, as SEP-31 wants it to.
+        nothing = {"total": "0", "asset": row.amount_fee_asset}
         return {**amounts, "amount_out": "0", "amount_fee": "0", "fee_details": nothing}
     if row.amount_out is None or row.amount_fee is None:
         return amounts

@@ -151,7 +151,10 @@ def _advance_locked(rows: Sequence[Transaction]) -> int:
     return len(changed)
 
 
-_LOOKED_AT = ["look_at", "payout", "operator_request", "amount_out", "amount_fee", "fee_details"]
+_LOOKED_AT = [
+    *("look_at", "payout", "operator_request"),
+    *("amount_out", "amount_fee", "amount_fee_asset", "fee_details"),
+]
 _WRITTEN = [
     *_LOOKED_AT,
     "status",
@@ -313,7 +316,7 @@ def _price_on_receipt(row: Transaction) -> None:
         delivery_method=row.funding_method,
     )
     row.amount_out = price.buy_amount
-    row.amount_fee = price.fee.total
+    row.amount_fee, row.amount_fee_asset = price.fee.total, str(price.fee.asset)
     row.fee_details = price.fee.as_json()
 
 

@@ -28,6 +28,7 @@ from sep31.info import write_info
 from sep31.models import Refund, Transaction
 from sep31.receipts import match_payments
 from sep38.models import Rate
+from sep38.pairs import all_pairs
 from tests.fixtures.callers import RegisteredAnchor, bearer_for, make_sending_anchor
 from tests.fixtures.transactions import (
     RECEIVER,
@@ -105,6 +106,19 @@ def transaction_fields(monkeypatch: pytest.MonkeyPatch, settings: Any) -> Iterat
     monkeypatch.undo()
     received_assets.cache_clear()
     write_info.cache_clear()
+
+
+@pytest.fixture(params=["sell", "buy"])
+def fee_side(request: Any, settings: Any) -> Iterator[str]:
+    """Which asset of the pair USDC -> MXN the fee is in."""
+    entries = [
+        {**entry, "fee_asset": request.param} if entry["buy"] == MXN else entry
+        for entry in settings.ANCHOR["pairs"]
+    ]
+    settings.ANCHOR = {**settings.ANCHOR, "pairs": entries}
+    all_pairs.cache_clear()
+    yield request.param
+    all_pairs.cache_clear()
 
 
 @pytest.fixture
@@ -417,9 +431,10 @@ def test_the_object_through_its_life(anchor: RegisteredAnchor) -> None:
     assert done["started_at"] == waiting["started_at"]
 
 
-def test_with_a_quote_the_figures_are_the_quotes(anchor: RegisteredAnchor) -> None:
+def test_with_a_quote_the_figures_are_the_quotes(anchor: RegisteredAnchor, fee_side: str) -> None:
     """`transaction` Object Schema and Amount Formulas."""
     quote = ask_for_quote(anchor)
+    assert quote["fee"]["asset"] == {"sell": usdc(), "buy": MXN}[fee_side]
     row = make_transaction(anchor, quote_id=quote["id"], destination_asset=MXN)
     shown = show(anchor, row)
     assert shown["quote_id"] == quote["id"]
@@ -451,15 +466,33 @@ def test_without_a_payment_it_expires(anchor: RegisteredAnchor, with_quote: bool
     assert show(anchor, row)["status"] == "expired"
 
 
+def test_with_a_quote_the_amounts_add_up_at_its_price(
+    anchor: RegisteredAnchor, fee_side: str
+) -> None:
+    """Amount Formulas: "after converting all amounts to units of one of the assets", where "the
+    price used to calculate the conversion between amounts is `quote.price`"."""
+    quote = ask_for_quote(anchor)
+    shown = show(anchor, make_transaction(anchor, quote_id=quote["id"]))
+    price, fee = Decimal(quote["price"]), Decimal(shown["amount_fee"])
+    out = price * Decimal(shown["amount_out"])
+    out += fee if shown["amount_fee_asset"] == usdc() else price * fee
+    assert out.quantize(Decimal("0.0000001")) == Decimal(shown["amount_in"])
+
+
 @pytest.mark.parametrize("fee", ["0", "2"])
 def test_a_refund_satisfies_the_formulas(
-    anchor: RegisteredAnchor, fee: str, monkeypatch: pytest.MonkeyPatch, settings: Any
+    anchor: RegisteredAnchor,
+    fee: str,
+    fee_side: str,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Any,
 ) -> None:
     """Refunds Object Schema and Amount Formulas."""
     [entry, *_] = settings.ANCHOR["assets"]
     monkeypatch.setitem(entry, "policy", {**entry.get("policy", {}), "refund_fee": fee})
     received_assets.cache_clear()
-    row = make_transaction(anchor)
+    quote = ask_for_quote(anchor)
+    row = make_transaction(anchor, quote_id=quote["id"])
     pay(row)
     rail_says(row, "failed")
     network_confirms(row.refunds.get())
@@ -476,6 +509,7 @@ def test_a_refund_satisfies_the_formulas(
     assert Decimal(shown["amount_out"]) == (
         Decimal(shown["amount_in"]) - Decimal(shown["amount_fee"]) - refunded - kept
     )
+    assert shown["amount_fee_asset"] == shown["fee_details"]["asset"] == quote["fee"]["asset"]
 
 
 # -- Pending Customer Info Update ---------------------------------------------------------------

@@ -41,7 +41,7 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(rows, indent=2))
         else:
             for row in rows:
-                self.stdout.write("  ".join(f"{key}: {value}" for key, value in row.items()))
+                self.stdout.write("  ".join(f"{key}: {_write(row[key])}" for key in row))
         if wrong := [row["asset"] for row in rows if not row["balanced"]]:
             raise CommandError(f"The books do not balance for {', '.join(map(str, wrong))}")
 
@@ -53,6 +53,12 @@ def _read_ledger() -> dict[str, Decimal]:
     return {str(asset): amount for asset, amount in balances.items()}
 
 
+def _write(value: object) -> object:
+    if isinstance(value, dict):
+        return ", ".join(f"{amount} {asset}" for asset, amount in value.items()) or "none"
+    return value
+
+
 def _describe(balance: Balance, ledger: dict[str, Decimal]) -> dict[str, object]:
     row: dict[str, object] = {
         "asset": balance.asset,
@@ -61,6 +67,9 @@ def _describe(balance: Balance, ledger: dict[str, Decimal]) -> dict[str, object]
         "fees": format_amount(balance.fees),
         "refunded": format_amount(balance.refunded),
         "held": format_amount(balance.held),
+        "fees_after_conversion": {
+            asset: format_amount(amount) for asset, amount in balance.fees_after_conversion.items()
+        },
         "balanced": balance.difference == 0,
     }
     on_ledger = ledger.get(balance.asset)

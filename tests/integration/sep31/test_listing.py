@@ -64,6 +64,7 @@ def make_many(
                 "amount_in": Decimal(100),
                 "amount_in_asset": usdc(),
                 "amount_out_asset": "iso4217:USD",
+                "amount_fee_asset": usdc(),
                 "funding_method": "bank_account",
                 "stellar_account": settings.DISTRIBUTION_ACCOUNT,
                 "memo_type": "id",

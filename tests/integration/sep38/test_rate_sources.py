@@ -458,7 +458,6 @@ def test_the_service_does_not_start_on_a_source_that_cannot_be(configure, source
 @pytest.mark.parametrize(
     ("pair", "options", "id"),
     [
-        ({"fee_asset": "buy"}, {}, "landfall.E041"),
         ({"rate_source": "nobody"}, {}, "landfall.E039"),
         ({"sell_currency": ""}, {}, "landfall.E040"),
         ({}, {"every_seconds": 900000}, "landfall.W006"),
