@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig, TooManyFilesSent
 from django.db import InterfaceError, OperationalError
-from django.http import Http404, HttpRequest, JsonResponse
+from django.http import Http404, HttpRequest, JsonResponse, QueryDict
 from django.utils.cache import patch_vary_headers
 from rest_framework import exceptions
 from rest_framework.negotiation import BaseContentNegotiation
@@ -240,6 +240,21 @@ def require_text(
     if "\x00" in value:
         raise BadRequest(Phrase("{field} must not hold the NUL character", field=field))
     return value
+
+
+def read_body(request: Request) -> dict[str, Any]:
+    """The body of a request, JSON or a form, by name. Raises `BadRequest`."""
+    body = request.data
+    return single_values(body) if isinstance(body, QueryDict) else dict(body)
+
+
+def single_values(form: QueryDict) -> dict[str, Any]:
+    """The values of a query or form by name. Raises `BadRequest` if one is given twice: two
+    readings of one form are how a value gets past a check."""
+    for name, values in form.lists():
+        if len(values) > 1:
+            raise BadRequest(f"{name[:80]} must be given once")
+    return form.dict()
 
 
 def absolute_url(path: str) -> str:

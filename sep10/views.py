@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from django.conf import settings
 from rest_framework.parsers import FormParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from kernel.api import ApiView, ExactJSONParser, require_text
+from kernel.api import ApiView, ExactJSONParser, read_body, require_text, single_values
 from kernel.errors import ApiError, Unauthenticated
 from kernel.throttling import client_address
 from sep10 import services
@@ -32,7 +32,7 @@ class AuthView(ApiView):
             request.META.get("HTTP_AUTHORIZATION"),
             required=settings.CHALLENGE_AUTHORIZATION == "required",
         )
-        query = request.query_params.dict()
+        query = single_values(request.query_params)
         account = require_text(query, "account")
         assert account is not None
         challenge = services.create_challenge(
@@ -48,9 +48,7 @@ class AuthView(ApiView):
 
     def post(self, request: Request) -> Response:
         """SEP-10, "Token"."""
-        # Both parsers give a dict, which the stubs can't know.
-        data = cast(dict[str, Any], request.data)
-        xdr = require_text(data, "transaction", max_length=MAX_CHALLENGE_LENGTH)
+        xdr = require_text(read_body(request), "transaction", max_length=MAX_CHALLENGE_LENGTH)
         assert xdr is not None
         token = services.redeem_challenge(xdr, address=client_address(request))
         return Response({"token": token}, headers=_NO_STORE)

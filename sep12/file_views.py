@@ -8,7 +8,7 @@ from django.core.files.uploadedfile import UploadedFile
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from kernel.api import require_text
+from kernel.api import read_body, require_text, single_values
 from kernel.errors import BadRequest
 from sep12 import stored_files
 from sep12.content import ANY_FIELD, check_content
@@ -20,7 +20,7 @@ class FilesView(CustomerBaseView):
     """SEP-12, "Customer Files": its "POST Request" and "GET Request"."""
 
     def get(self, request: Request) -> Response:
-        query = request.query_params.dict()
+        query = single_values(request.query_params)
         file_id = require_text(query, "file_id", max_length=100, required=False)
         customer_id = require_text(query, "customer_id", max_length=100, required=False)
         if file_id is None and customer_id is None:
@@ -29,7 +29,7 @@ class FilesView(CustomerBaseView):
         return Response({"files": [write_file(file) for file in files]})
 
     def post(self, request: Request) -> Response:
-        upload = self.read_body(request).get(ANY_FIELD)
+        upload = read_body(request).get(ANY_FIELD)
         if not isinstance(upload, UploadedFile):
             raise BadRequest(f"{ANY_FIELD} must be a file, sent as multipart/form-data")
         clean = check_content(ANY_FIELD, upload.read(), upload.content_type or "")

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from django.http import QueryDict
 from rest_framework.parsers import FormParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from kernel.api import ExactJSONParser, MultilingualView, require_text
+from kernel.api import (
+    ExactJSONParser,
+    MultilingualView,
+    read_body,
+    require_text,
+    single_values,
+)
 from kernel.errors import BadRequest, Forbidden, NotFound
 from sep10.authentication import Caller
 from sep10.views import AuthenticatedView
@@ -26,13 +31,9 @@ class CustomerBaseView(AuthenticatedView):
 
     parser_classes = [ExactJSONParser, FormParser, MultiPartParser]
 
-    def read_body(self, request: Request) -> dict[str, Any]:
-        body = request.data
-        return _single_values(body) if isinstance(body, QueryDict) else dict(body)
-
     def read_params(self, request: Request, body: Mapping[str, Any]) -> CustomerParams:
         """The parameters, which SEP-31's flow also sends in the query of a PUT."""
-        query = _single_values(request.query_params)
+        query = single_values(request.query_params)
         named = {name: query[name] for name in PARAMETERS if name in query}
         for name in named.keys() & body.keys():
             if str(body[name]) != named[name]:
@@ -44,14 +45,6 @@ class CustomerBaseView(AuthenticatedView):
         return cast(Caller, self.request.user)
 
 
-def _single_values(form: QueryDict) -> dict[str, Any]:
-    # Two readings of one form are how a value gets past a check.
-    for name, values in form.lists():
-        if len(values) > 1:
-            raise BadRequest(f"{name[:80]} must be given once")
-    return form.dict()
-
-
 class CustomerView(MultilingualView, CustomerBaseView):
     """SEP-12, "Customer GET" and "Customer PUT"."""
 
@@ -60,7 +53,7 @@ class CustomerView(MultilingualView, CustomerBaseView):
         return Response(services.describe_customer(self.caller, params, self.language))
 
     def put(self, request: Request) -> Response:
-        body = self.read_body(request)
+        body = read_body(request)
         params = self.read_params(request, body)
         customer_type = get_customer_type(params.type) if params.type is not None else None
         submission = read_submission(body, customer_type)
@@ -72,7 +65,7 @@ class VerificationView(MultilingualView, CustomerBaseView):
     """SEP-12, "Customer PUT Verification" (deprecated)."""
 
     def put(self, request: Request) -> Response:
-        body = self.read_body(request)
+        body = read_body(request)
         require_text(body, "id")
         params = self.read_params(request, body)
         services.verify_fields(self.caller, params, read_verifications(body))
@@ -83,7 +76,7 @@ class CallbackView(MultilingualView, CustomerBaseView):
     """SEP-12, "Customer callback PUT". Callbacks are in the language of this request."""
 
     def put(self, request: Request) -> Response:
-        body = self.read_body(request)
+        body = read_body(request)
         params = self.read_params(request, body)
         services.set_callback(self.caller, params, body.get("url"), self.language)
         return Response({})
@@ -93,7 +86,7 @@ class CustomerAccountView(CustomerBaseView):
     """SEP-12, "Customer DELETE"."""
 
     def delete(self, request: Request, account: str) -> Response:
-        body = self.read_body(request)
+        body = read_body(request)
         try:
             params = self.read_params(request, {**body, "account": account})
         except Forbidden as error:

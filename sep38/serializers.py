@@ -9,8 +9,6 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.http import QueryDict
-
 from kernel.api import require_text
 from kernel.assets import AssetName, parse_asset_name
 from kernel.errors import BadRequest
@@ -64,14 +62,6 @@ class PricesRequest:
             country_code=self.country_code,
             context="sep31",
         )
-
-
-def read_query(query: QueryDict) -> dict[str, Any]:
-    """Query parameters as a dict. Raises `BadRequest` for one that is given twice."""
-    for name, values in query.lists():
-        if len(values) > 1:
-            raise BadRequest(f"{name[:40]!r} must be given only once")
-    return query.dict()
 
 
 def read_prices_request(data: dict[str, Any]) -> PricesRequest:

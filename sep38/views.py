@@ -7,7 +7,7 @@ from typing import Any, cast
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from kernel.api import MultilingualView
+from kernel.api import MultilingualView, single_values
 from kernel.errors import Forbidden
 from sep10.authentication import Caller
 from sep10.models import SendingAnchor
@@ -38,7 +38,7 @@ class PricesView(OptionallyAuthenticatedView):
     refusal = Forbidden
 
     def get(self, request: Request) -> Response:
-        wanted = serializers.read_prices_request(serializers.read_query(request.query_params))
+        wanted = serializers.read_prices_request(single_values(request.query_params))
         priced = services.list_prices(wanted, _anchor_of(request))
         return Response(serializers.write_prices(wanted, priced))
 
@@ -49,7 +49,7 @@ class PriceView(OptionallyAuthenticatedView):
     refusal = Forbidden
 
     def get(self, request: Request) -> Response:
-        wanted = serializers.read_price_request(serializers.read_query(request.query_params))
+        wanted = serializers.read_price_request(single_values(request.query_params))
         return Response(
             serializers.write_price(services.price_request(wanted, _anchor_of(request)))
         )

@@ -166,7 +166,8 @@ def test_no_page_shows_or_even_opens_personal_data(operator, everything, monkeyp
         raise AssertionError("a page opened a sealed value")
 
     monkeypatch.setattr(sealed, "unseal", refuse)
-    secrets = set(SENDER.values()) | set(RECEIVER.values()) - {"001"}
+    # Shorter ones stand by chance in the tokens against forged requests that are in each page.
+    secrets = {value for value in [*SENDER.values(), *RECEIVER.values()] if len(value) > 4}
     for url in every_url():
         answer = operator.get(url)
         if answer.status_code == 200 and hasattr(answer, "content"):

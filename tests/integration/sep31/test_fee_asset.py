@@ -108,7 +108,7 @@ def test_the_fee_is_in_pesos_from_the_beginning_to_the_end(
 
 @hypothesis_settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    stroops=st.integers(10**7, 2999 * 10**7),  # above, more must be known of customers
+    stroops=st.integers(2 * 10**7, 2999 * 10**7),  # above, more must be known of customers
     rate=st.decimals("0.01", 2000, places=6),
     spread=st.decimals(0, 20, places=2),
     fixed=st.decimals(0, 400, places=2),
