@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import requests
@@ -25,6 +26,8 @@ from localnet.service import DEFAULT_PASSPHRASE, ROOT, CannotRun
 from localnet.stage import describe_stage, set_stage
 
 KEYS = Path("/keys")
+# Written by `setup` when everybody is on the stage. Only `setup` makes keys: the others wait.
+_SET_UP = KEYS / "stage" / "set-up"
 _PATIENCE_SECONDS = 300.0
 _LOOK_AGAIN_SECONDS = 2.0
 # What signs payments is in a file of its own: only the workers get it.
@@ -64,10 +67,10 @@ class ComposedService:
         return True
 
     def network_answers(self) -> bool:
-        try:
-            return requests.get(self.horizon_url, timeout=5).ok
-        except requests.RequestException:
-            return False
+        return _answers(self.horizon_url)
+
+    def is_ready(self) -> bool:
+        return _answers(f"{self.base_url}/health/ready")
 
     def _run(self, command: list[str], given: str = "", **env: str) -> str:
         result = subprocess.run(
@@ -84,6 +87,23 @@ class ComposedService:
         return result.stdout
 
 
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=5).ok
+    except requests.RequestException:
+        return False
+
+
+def wait_for(what: str, is_there: Callable[[], bool], console: Console) -> None:
+    """Raises `CannotRun` if it is not there after five minutes."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while not is_there():
+        if time.monotonic() > deadline:
+            raise CannotRun(f"{what} does not answer")
+        console.print(f"Waiting for {what} ...")
+        time.sleep(_LOOK_AGAIN_SECONDS)
+
+
 def share_keys(keys: Keys, folder: Path) -> None:
     """Write what each container may know into its own volume; see deploy/run-with-keys."""
     settings = keys.anchor_settings()
@@ -98,17 +118,10 @@ def share_keys(keys: Keys, folder: Path) -> None:
 
 def set_up(service: ComposedService, console: Console) -> None:
     share_keys(service.keys, KEYS)
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    for what, is_there in (
-        ("the local network", service.network_answers),
-        ("the migrated database", service.is_migrated),
-    ):
-        while not is_there():
-            if time.monotonic() > deadline:
-                raise CannotRun(f"{what} does not answer")
-            console.print(f"Waiting for {what} ...")
-            time.sleep(_LOOK_AGAIN_SECONDS)
+    wait_for("the local network", service.network_answers, console)
+    wait_for("the migrated database", service.is_migrated, console)
     set_stage(service)
+    _SET_UP.touch()
     console.print(f"{service.base_url} is set up. Send payments: docker compose run --rm stories")
 
 
@@ -118,6 +131,7 @@ def show_login(service: ComposedService, console: Console) -> None:
 
 def run_stories(service: ComposedService, console: Console) -> bool:
     """Whether every story ended as it should and the books are right."""
+    wait_for("the service", service.is_ready, console)
     stage = describe_stage(service)
     results = tell_stories(
         service, stage, console, callback_host=os.environ.get("CALLBACK_HOST", "127.0.0.1")
@@ -135,8 +149,10 @@ def main() -> int:
     console = Console()
     if not console.is_terminal:
         console = Console(width=140)  # a log has no width of its own
-    service = ComposedService(keep_keys(KEYS / "stage" / "secrets.env"), dict(os.environ))
     try:
+        if command != "setup":
+            wait_for("setup", _SET_UP.exists, console)
+        service = ComposedService(keep_keys(KEYS / "stage" / "secrets.env"), dict(os.environ))
         if command == "setup":
             set_up(service, console)
         elif command == "login":

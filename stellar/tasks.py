@@ -71,7 +71,9 @@ def watch_accounts() -> None:
     watch_account.apply_async((settings.DISTRIBUTION_ACCOUNT,), expires=WATCH_EXPIRES_SECONDS)
 
 
-@shared_task
+# Acknowledged at once: a worker that loses Redis while it holds a message dies of it in kombu, and
+# this task would hold one all the time. Beat sends another anyway.
+@shared_task(acks_late=False)
 def watch_account(account: str) -> None:
     """Record payments to `account` for `WATCH_SECONDS`, then hand over to the next watcher."""
     with _try_lock(account) as is_held:
