@@ -8,8 +8,11 @@ were there; `save` inside a savepoint costs two more round trips to get over a c
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
+from decimal import Decimal
 from functools import cache, lru_cache
 from typing import Any
 
@@ -78,17 +81,46 @@ def _statement(text: str) -> Statement:
 
 
 def _values(rows: Sequence[models.Model]) -> list[Any]:
-    fields = _fields(type(rows[0]))
     database = connections[DEFAULT_DB_ALIAS]  # itself: the proxy is looked through at each use
-    values = [
-        field.get_db_prep_save(field.pre_save(row, add=True), database)
-        for row in rows
-        for field in fields
-    ]
+    columns = _columns(type(rows[0]))
+    values = []
+    for row in rows:
+        for field, sets_itself, is_plain in columns:
+            value = field.pre_save(row, add=True) if sets_itself else getattr(row, field.attname)
+            if not (is_plain and type(value) in _PLAIN):
+                value = field.get_db_prep_save(value, database)
+            values.append(value)
     for row in rows:
         row._state.adding = False
         row._state.db = DEFAULT_DB_ALIAS
     return values
+
+
+# Django leaves a value of these types as it is for a column of one of its simple fields, after
+# many calls that find nothing to do.
+_PLAIN = frozenset({type(None), str, int, bool, Decimal, datetime, uuid.UUID})
+_SIMPLE = (
+    *(models.CharField, models.TextField, models.IntegerField, models.BooleanField),
+    *(models.DecimalField, models.DateTimeField, models.UUIDField),
+)
+
+
+@lru_cache(maxsize=64)
+def _columns(model: type[models.Model]) -> list[tuple[models.Field[Any, Any], bool, bool]]:
+    """Each field, whether it sets its value itself (`auto_now`), and whether it is a simple one."""
+    return [
+        (
+            field,
+            type(field).pre_save is not models.Field.pre_save,
+            _is_simple(field.target_field if isinstance(field, models.ForeignKey) else field),
+        )
+        for field in _fields(model)
+    ]
+
+
+def _is_simple(field: models.Field[Any, Any]) -> bool:
+    # Subclasses of others, such as those that seal, may do more.
+    return isinstance(field, _SIMPLE) and type(field).__module__.startswith("django.db.models.")
 
 
 @lru_cache(maxsize=64)
