@@ -56,7 +56,7 @@ class BearerAuthentication(BaseAuthentication):
 def find_caller(token: str) -> Caller:
     """The caller that `token` stands for. Raises `InvalidToken`."""
     claims = read_token(token)
-    sending_anchor = SendingAnchor.objects.find_by_account(claims.account)
+    sending_anchor = SendingAnchor.of_account(claims.account)
     if sending_anchor is None or not sending_anchor.enabled:
         raise InvalidToken("This account may not use this service")
     if not sending_anchor.allows_client_domain(claims.client_domain):

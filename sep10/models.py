@@ -11,10 +11,6 @@ from kernel.statements import Select, Statement
 
 
 class SendingAnchorQuerySet(models.QuerySet["SendingAnchor"]):
-    def find_by_account(self, account: str) -> SendingAnchor | None:
-        """The sending anchor that `account` (G...) belongs to. One query."""
-        return next((anchor for (anchor,) in _OF_ACCOUNT.fetch([account])), None)
-
     def lock_for_limits(self, pk: int) -> SendingAnchor:
         """Lock a sending anchor while what it sent is added up: one request at a time."""
         return self.select_for_update().get(pk=pk)
@@ -63,6 +59,11 @@ class SendingAnchor(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @classmethod
+    def of_account(cls, account: str) -> SendingAnchor | None:
+        """The sending anchor that `account` (G...) belongs to. One query."""
+        return next((anchor for (anchor,) in _OF_ACCOUNT.fetch([account])), None)
 
     def allows_asset(self, name: str) -> bool:
         """Whether it was agreed that it may send the asset of that SEP-38 name."""

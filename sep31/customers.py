@@ -98,7 +98,7 @@ def read_owned_transaction(
         pk = uuid.UUID(transaction_id)
     except ValueError as error:
         raise no_such_transaction() from error
-    found = Transaction.objects.read_owned(pk, caller.sending_anchor)
+    found = Transaction.read_owned(pk, caller.sending_anchor)
     if found is None:
         raise no_such_transaction()
     return found

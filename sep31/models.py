@@ -53,23 +53,6 @@ class TransactionQuerySet(models.QuerySet["Transaction"]):
             .prefetch_related("payout")[:limit]
         )
 
-    def read_owned(
-        self, pk: uuid.UUID, sending_anchor: SendingAnchor
-    ) -> tuple[Transaction, Receipt | None, Refund | None] | None:
-        """A sending anchor's transaction with its payout, the receipt of what was credited to it
-        with its payment, and the refund of that with its payment; None if it is not theirs. One
-        query, and only what `describe_transaction` tells of the others."""
-        for row, payout, receipt, payment, refund, outgoing in _OWNED.fetch(
-            [pk, sending_anchor.pk]
-        ):
-            row.sending_anchor, row.payout = sending_anchor, payout
-            if receipt is not None:
-                receipt.payment = payment
-            if refund is not None:
-                refund.outgoing = outgoing
-            return row, receipt, refund
-        return None
-
     def waiting_for(self, customer_id: uuid.UUID, limit: int = 500) -> list[uuid.UUID]:
         """Ids of open transactions that a change of this customer may move on."""
         return list(
@@ -205,6 +188,24 @@ class Transaction(models.Model):
 
     def __str__(self) -> str:
         return str(self.id)
+
+    @classmethod
+    def read_owned(
+        cls, pk: uuid.UUID, sending_anchor: SendingAnchor
+    ) -> tuple[Transaction, Receipt | None, Refund | None] | None:
+        """A sending anchor's transaction with its payout, the receipt of what was credited to it
+        with its payment, and the refund of that with its payment; None if it is not theirs. One
+        query, and only what `describe_transaction` tells of the others."""
+        for row, payout, receipt, payment, refund, outgoing in _OWNED.fetch(
+            [pk, sending_anchor.pk]
+        ):
+            row.sending_anchor, row.payout = sending_anchor, payout
+            if receipt is not None:
+                receipt.payment = payment
+            if refund is not None:
+                refund.outgoing = outgoing
+            return row, receipt, refund
+        return None
 
 
 class FeedQuerySet(models.QuerySet["Feed"]):

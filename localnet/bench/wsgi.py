@@ -3,9 +3,10 @@
 import os
 
 from django.conf import settings
-from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "anchor.settings")
 settings.ROOT_URLCONF = "localnet.bench.urls"
 
-application = get_wsgi_application()
+from anchor.wsgi import application  # noqa: E402
+
+__all__ = ["application"]
