@@ -155,6 +155,9 @@ _OPTIONS["options"] = " ".join(
     [
         *_OPTIONS.get("options", "").split(),
         f"-c idle_in_transaction_session_timeout={_IDLE_SECONDS}s",
+        # All that we prepare looks rows up by their keys: one plan is right for all values, and
+        # PostgreSQL would else make a new one each time that it thinks it a little cheaper.
+        "-c plan_cache_mode=force_generic_plan",
     ]
 )
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")

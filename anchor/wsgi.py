@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import re
 from collections.abc import Callable, Iterable
@@ -11,18 +10,15 @@ from typing import Any
 from django.core.management import call_command
 from django.core.wsgi import get_wsgi_application
 
+from kernel.garbage import spare_what_is_loaded
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "anchor.settings")
 
 _CHARSET = re.compile(r";\s*charset\s*=\s*(\"[^\"]*\"|[^;]*)", re.IGNORECASE)
 
 _django = get_wsgi_application()
 call_command("check")  # Django itself runs the checks for commands of manage.py only
-
-# What is loaded by now stays for good: no collection need look at it again. And requests leave few
-# cycles behind, so that after each 700 new objects, Python's default, there is nothing to find.
-gc.collect()
-gc.freeze()
-gc.set_threshold(20_000, 10, 10)
+spare_what_is_loaded()
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

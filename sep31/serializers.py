@@ -52,7 +52,7 @@ def describe_created(row: Transaction) -> dict[str, str]:
 
 def describe_moment(moment: datetime) -> str:
     """SEP-31's "UTC ISO 8601 string"."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def _describe_destination(row: Transaction) -> dict[str, str]:

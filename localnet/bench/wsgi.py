@@ -3,10 +3,12 @@
 import os
 
 from django.conf import settings
+from django.core.wsgi import get_wsgi_application
+
+from kernel.garbage import spare_what_is_loaded
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "anchor.settings")
 settings.ROOT_URLCONF = "localnet.bench.urls"
 
-from anchor.wsgi import application  # noqa: E402
-
-__all__ = ["application"]
+application = get_wsgi_application()
+spare_what_is_loaded()  # as anchor.wsgi does
