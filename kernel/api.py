@@ -65,10 +65,12 @@ def parse_json(raw: bytes) -> Any:
         )
         if not _depth(value, MAX_JSON_DEPTH):
             raise ValueError("nested too deeply")
-        # PostgreSQL text cannot hold NUL, and lone surrogates cannot be encoded at all.
-        json.dumps(value, ensure_ascii=False, default=str).encode()
-        if b"\\u0000" in raw:
-            raise ValueError("a string holds the NUL character")
+        # Only an escape can spell them: PostgreSQL text cannot hold NUL, and lone surrogates cannot
+        # be encoded at all.
+        if b"\\u" in raw:
+            json.dumps(value, ensure_ascii=False, default=str).encode()
+            if b"\\u0000" in raw:
+                raise ValueError("a string holds the NUL character")
     except (ValueError, RecursionError, ArithmeticError) as error:
         raise BadRequest("The request body must be valid JSON") from error
     return value

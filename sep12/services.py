@@ -306,7 +306,7 @@ def _new_fields(
     customer, to_verify = dossier.customer, fields_to_verify()
     rows = [
         CustomerField(
-            customer=customer,
+            customer_id=customer.pk,
             name=name,
             value=text,
             status=VERIFICATION_REQUIRED if name in to_verify else ACCEPTED,

@@ -237,7 +237,7 @@ def create_transaction(caller: Caller, request: Request) -> Transaction:
     _check_may_send(caller.sending_anchor, request)
     quote = _redeemable_quote(caller, request, now)
     row = Transaction(
-        sending_anchor=caller.sending_anchor,
+        sending_anchor_id=caller.sending_anchor.pk,
         account=caller.account,
         amount_in=request.amount,
         amount_in_asset=str(request.asset.name),
@@ -392,7 +392,7 @@ def _set_customers(row: Transaction, caller: Caller, request: Request) -> bool:
         if customer_id and dossier is None:
             raise _unknown_customer(f"{role}_id")
         asked = _type_asked(role, request, dossier.customer if dossier else None)
-        setattr(row, role, dossier.customer if dossier else None)
+        setattr(row, f"{role}_id", customer_id)
         setattr(row, f"{role}_type", asked.name if asked else "")
         if asked is not None:
             ready = _is_accepted(dossier, asked) and ready

@@ -21,10 +21,14 @@ class DatabaseWrapper(base.DatabaseWrapper):
     """
 
     prepared_statements: dict[Any, str]
+    _socket: select.poll
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        connection = super().get_new_connection(conn_params)
         self.prepared_statements = {}
-        return super().get_new_connection(conn_params)
+        self._socket = select.poll()
+        self._socket.register(connection.fileno(), select.POLLIN)
+        return connection
 
     def is_usable(self) -> bool:
         if not self.errors_occurred and self.connection is not None and self._is_silent():
@@ -33,8 +37,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def _is_silent(self) -> bool:
         try:
-            poll = select.poll()
-            poll.register(self.connection.fileno(), select.POLLIN)
-            return not poll.poll(0)
+            # What psycopg2 closed may have left its number to another socket.
+            return not self.connection.closed and not self._socket.poll(0)
         except (psycopg2.Error, OSError, ValueError):
             return False
