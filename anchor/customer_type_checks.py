@@ -14,8 +14,8 @@ from django.core.exceptions import ImproperlyConfigured
 from kernel.money import format_amount
 from payouts.rails.registry import rail_for
 from sep1.assets import ReceivedAsset
-from sep12.tiers import ladder, steps_of
-from sep12.types import KEYS, KINDS, ROLES, CustomerType, asset_spellings, customer_types, read_type
+from sep12.tiers import ladders, steps_of
+from sep12.types import KEYS, ROLES, CustomerType, asset_spellings, customer_types, read_type
 
 
 def check_types_read() -> Iterator[CheckMessage]:
@@ -86,11 +86,11 @@ def _check_steps(role: str, asset: ReceivedAsset) -> Iterator[CheckMessage]:
     if not any(one.role == role for one in customer_types().values()):
         return  # nothing is asked of anyone in this role
     for method in asset.funding_methods:
-        ladders = {kind: ladder(role, kind, asset, method) for kind in KINDS}
+        by_kind = ladders(role, asset, method)
         where = f"{role}s of {asset.name.code} paid out by {method}"
-        if not any(ladders.values()):
+        if not any(by_kind.values()):
             yield _gap(f"No customer type is for {where}.")
-        for kind, types in ladders.items():
+        for kind, types in by_kind.items():
             start = types[0].from_amount if types else Decimal(0)
             if start > (asset.min_amount or 0):
                 yield _gap(

@@ -8,12 +8,13 @@ from django.urls import include, path
 from anchor import documentation, health
 from sep12.webhooks import ProviderAnswerView
 
+# What is asked most comes first: each address is looked for in this order.
 urlpatterns = [
-    path("", include("sep1.urls")),  # /.well-known/stellar.toml
-    path("", include("sep10.urls")),  # /auth
+    path("sep31/", include("sep31.urls")),
     path("sep12/", include("sep12.urls")),
     path("sep38/", include("sep38.urls")),
-    path("sep31/", include("sep31.urls")),
+    path("", include("sep10.urls")),  # /auth
+    path("", include("sep1.urls")),  # /.well-known/stellar.toml
     path("webhooks/kyc", ProviderAnswerView.as_view()),
     path("health/live", health.LiveView.as_view()),
     path("health/ready", health.ReadyView.as_view()),

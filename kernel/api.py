@@ -141,14 +141,17 @@ class MultilingualView(ApiView):
         lang = request.query_params.getlist("lang")
         if len(lang) > 1:
             raise BadRequest("lang must be given once")
-        accepted = request.headers.get("Accept-Language")
+        accepted = request.META.get("HTTP_ACCEPT_LANGUAGE")
         self.asked_language = asked_language(lang[0] if lang else None, accepted)
 
     def finalize_response(
         self, request: Request, response: Any, *args: Any, **kwargs: Any
     ) -> Response:
         response = super().finalize_response(request, response, *args, **kwargs)
-        patch_vary_headers(response, ["Accept-Language"])
+        if "Vary" in response.headers:
+            patch_vary_headers(response, ["Accept-Language"])
+        else:
+            response.headers["Vary"] = "Accept-Language"
         if self.language and response.status_code < 300:
             response.headers["Content-Language"] = self.language
         return response

@@ -7,16 +7,18 @@ were there; `save` inside a savepoint costs two more round trips to get over a c
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import cache, lru_cache
+from operator import attrgetter
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, connection, connections, models
+from django.db import DEFAULT_DB_ALIAS, connection, models
 
 from kernel.statements import Statement
 
@@ -34,7 +36,11 @@ def insert_rows(rows: Sequence[models.Model], *, unless_there: bool = False) -> 
     if not rows:
         return 0
     text = _insert(type(rows[0]), len(rows), unless_there)
-    with _execute(text, _values(rows), few=len(rows) <= _FEW) as cursor:
+    values = _values(rows)
+    if len(rows) <= _FEW:
+        return _statement(text).execute(values)
+    with connection.cursor() as cursor:
+        cursor.execute(text, values)
         return int(cursor.rowcount)
 
 
@@ -46,8 +52,12 @@ def insert_with_rows(row: models.Model, rows: Sequence[models.Model]) -> bool:
     """
     if not rows:
         return insert_rows([row], unless_there=True) == 1
-    text, values = _insert_both(type(row), type(rows[0]), len(rows)), _values([row])
-    with _execute(text, values + _values(rows), few=len(rows) <= _FEW) as cursor:
+    text, values = _insert_both(type(row), type(rows[0]), len(rows)), _values([row]) + _values(rows)
+    if len(rows) <= _FEW:
+        [(inserted,)] = _statement(text).fetch(values)
+        return bool(inserted)
+    with connection.cursor() as cursor:
+        cursor.execute(text, values)
         return bool(cursor.fetchone()[0])
 
 
@@ -64,41 +74,41 @@ def delete_in_batches(rows: models.QuerySet[Any], *, oldest: str, batch: int) ->
             return total
 
 
-@contextmanager
-def _execute(text: str, values: list[Any], *, few: bool) -> Iterator[Any]:
-    if few:
-        with _statement(text).execute(values) as cursor:
-            yield cursor
-    else:
-        with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
-            cursor.execute(text, values)
-            yield cursor
-
-
 @cache
 def _statement(text: str) -> Statement:
     return Statement(text)
 
 
 def _values(rows: Sequence[models.Model]) -> list[Any]:
-    database = connections[DEFAULT_DB_ALIAS]  # itself: the proxy is looked through at each use
+    """What PostgreSQL gets, row by row. The rows count as inserted from now on."""
     columns = _columns(type(rows[0]))
-    values = []
+    values: list[Any] = []
     for row in rows:
-        for field, sets_itself, is_plain in columns:
-            value = field.pre_save(row, add=True) if sets_itself else getattr(row, field.attname)
-            if not (is_plain and type(value) in _PLAIN):
-                value = field.get_db_prep_save(value, database)
-            values.append(value)
-    for row in rows:
+        of_row = list(columns.read(row))
+        for place, field in columns.set_themselves:
+            of_row[place] = field.pre_save(row, add=True)
+        for place, value in enumerate(of_row):
+            if type(value) not in columns.plain[place]:
+                of_row[place] = columns.convert[place](value)
+        values += of_row
         row._state.adding = False
         row._state.db = DEFAULT_DB_ALIAS
     return values
 
 
+@dataclass(frozen=True)
+class _Columns:
+    """How the values of a model's columns are read from a row, and what becomes of each."""
+
+    read: Callable[[models.Model], tuple[Any, ...]]
+    set_themselves: list[tuple[int, models.Field[Any, Any]]]  # with their places: `auto_now`
+    plain: list[frozenset[type]]
+    convert: list[Callable[[Any], Any]]
+
+
 # Django leaves a value of these types as it is for a column of one of its simple fields, after
 # many calls that find nothing to do.
-_PLAIN = frozenset({type(None), str, int, bool, Decimal, datetime, uuid.UUID})
+_PLAIN: frozenset[type] = frozenset({type(None), str, int, bool, Decimal, datetime})
 _SIMPLE = (
     *(models.CharField, models.TextField, models.IntegerField, models.BooleanField),
     *(models.DecimalField, models.DateTimeField, models.UUIDField),
@@ -106,21 +116,44 @@ _SIMPLE = (
 
 
 @lru_cache(maxsize=64)
-def _columns(model: type[models.Model]) -> list[tuple[models.Field[Any, Any], bool, bool]]:
-    """Each field, whether it sets its value itself (`auto_now`), and whether it is a simple one."""
-    return [
-        (
-            field,
-            type(field).pre_save is not models.Field.pre_save,
-            _is_simple(field.target_field if isinstance(field, models.ForeignKey) else field),
-        )
-        for field in _fields(model)
-    ]
+def _columns(model: type[models.Model]) -> _Columns:
+    fields = _fields(model)
+    return _Columns(
+        read=attrgetter(*(field.attname for field in fields)),
+        set_themselves=[
+            (place, field)
+            for place, field in enumerate(fields)
+            if type(field).pre_save is not models.Field.pre_save
+        ],
+        plain=[_PLAIN if _is_simple(field) else frozenset() for field in fields],
+        convert=[_converter(field) for field in fields],
+    )
 
 
 def _is_simple(field: models.Field[Any, Any]) -> bool:
+    if isinstance(field, models.ForeignKey):
+        return _is_simple(field.target_field)
     # Subclasses of others, such as those that seal, may do more.
     return isinstance(field, _SIMPLE) and type(field).__module__.startswith("django.db.models.")
+
+
+def _converter(field: models.Field[Any, Any]) -> Callable[[Any], Any]:
+    def prepare(value: Any) -> Any:
+        return field.get_db_prep_save(value, connection)
+
+    def prepare_simple(value: Any) -> Any:
+        # As text, which psycopg2 would make of them too, with more ado.
+        if isinstance(value, uuid.UUID):
+            return str(value)
+        return str.__str__(value) if isinstance(value, str) else prepare(value)
+
+    def write_json(value: Any) -> Any:
+        return None if value is None else json.dumps(value, cls=encoder)
+
+    if type(field) is models.JSONField:
+        encoder = field.encoder
+        return write_json
+    return prepare_simple if _is_simple(field) else prepare
 
 
 @lru_cache(maxsize=64)

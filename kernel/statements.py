@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, cast
 
 from django.db import DEFAULT_DB_ALIAS, connection, connections, models
 
+from kernel.instances import read_instance
 from kernel.postgresql.base import DatabaseWrapper
 
 _numbers = itertools.count(1)
@@ -31,23 +31,33 @@ class Statement:
         self._body = first + "".join(f"${n}{part}" for n, part in enumerate(others, start=1))
         self._values = f"({', '.join(['%s'] * len(others))})"
 
-    @contextmanager
-    def execute(self, params: Sequence[Any]) -> Iterator[Any]:
-        """A cursor that has executed it, in the open transaction if there is one. One round trip,
-        also the first time. Raises what the database raises, such as `IntegrityError`."""
+    def fetch(self, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Execute it, in the open transaction if there is one; the rows that it gives.
+
+        One round trip, also the first time. Raises what the database raises, such as
+        `IntegrityError`.
+        """
+        rows: list[tuple[Any, ...]] = self._execute(params).fetchall()
+        return rows
+
+    def execute(self, params: Sequence[Any]) -> int:
+        """As `fetch`, for one that gives no rows; how many it wrote."""
+        return int(self._execute(params).rowcount)
+
+    def _execute(self, params: Sequence[Any]) -> Any:
         database = cast(DatabaseWrapper, connections[DEFAULT_DB_ALIAS])
-        with database.cursor() as cursor:
-            prepared = database.prepared_statements
-            name = prepared.get(self)
-            if name is None:
-                # Numbered, since what is left of one that failed keeps its name.
-                name = f"landfall_{next(_numbers)}"
-                prepare = f"PREPARE {name} AS {self._body}; "
-                cursor.execute(f"{prepare}EXECUTE {name} {self._values}", params)
-                prepared[self] = name
-            else:
-                cursor.execute(f"EXECUTE {name} {self._values}", params)
-            yield cursor
+        cursor = database.cursor_for_prepared()
+        prepared = database.prepared_statements
+        execute = prepared.get(self)
+        if execute is not None:
+            cursor.execute(execute, params)
+        else:
+            # Numbered, since what is left of one that failed keeps its name.
+            name = f"landfall_{next(_numbers)}"
+            execute = f"EXECUTE {name} {self._values}"
+            cursor.execute(f"PREPARE {name} AS {self._body}; {execute}", params)
+            prepared[self] = execute
+        return cursor
 
 
 class Select:
@@ -69,9 +79,7 @@ class Select:
         """For each row an instance of each of `parts`, or None where the row has none of it (LEFT
         JOIN), and then what else was selected."""
         statement, readers = self._ready
-        with statement.execute(params) as cursor:
-            rows = cursor.fetchall()
-        for row in rows:
+        for row in statement.fetch(params):
             start, found = 0, []
             for reader in readers:
                 found.append(reader.read(row[start : start + reader.width]))
@@ -93,7 +101,6 @@ class _Reader:
     """Makes instances of one model from the values of all or some of its columns."""
 
     def __init__(self, model: type[models.Model], *names: str) -> None:
-        # In the model's own order, in which `from_db` wants the values.
         self._fields = [
             field
             for field in model._meta.concrete_fields
@@ -116,7 +123,8 @@ class _Reader:
     def read(self, values: Sequence[Any]) -> models.Model | None:
         if values[self._key] is None:
             return None
-        converted = list(values)
-        for place, convert in self._converters:
-            converted[place] = convert(converted[place], None, connection)
-        return self._model.from_db(DEFAULT_DB_ALIAS, self._names, converted)
+        if self._converters:
+            values = list(values)
+            for place, convert in self._converters:
+                values[place] = convert(values[place], None, connection)
+        return read_instance(self._model, zip(self._names, values, strict=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rest_framework.authentication import BaseAuthentication, get_authorization_header
+from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from kernel.errors import ApiError
@@ -40,15 +40,15 @@ class BearerAuthentication(BaseAuthentication):
         self.required = required
 
     def authenticate(self, request: Request) -> tuple[Caller, None] | None:
-        words = get_authorization_header(request).split()
+        words = request.META.get("HTTP_AUTHORIZATION", "").split()
         if not words and not self.required:
             return None
-        if len(words) != 2 or words[0].lower() != b"bearer":
+        if len(words) != 2 or words[0].lower() != "bearer":
             raise self.refusal(
                 "This needs a SEP-10 token in the header Authorization: Bearer <token>"
             )
         try:
-            return find_caller(words[1].decode("latin-1")), None
+            return find_caller(words[1]), None
         except InvalidToken as error:
             raise self.refusal(str(error)) from error
 

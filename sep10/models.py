@@ -118,8 +118,7 @@ class UsedChallengeQuerySet(models.QuerySet["UsedChallenge"]):
 
         Whether it did: False if it was used before, or if nobody may have a token for it.
         """
-        with self._USE_UP.execute([hash, expires_at, account, client_domain]) as cursor:
-            return cursor.rowcount == 1
+        return self._USE_UP.execute([hash, expires_at, account, client_domain]) == 1
 
 
 class UsedChallenge(models.Model):

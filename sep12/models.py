@@ -212,7 +212,7 @@ _WITH_STATES = Select(
         WHERE customer.id = ANY (%s::uuid[]) AND customer.erased_at IS NULL
         AND (%s::text IS NULL OR customer.account = %s)
     """,
-    {"customer": Customer},
+    {"customer": (Customer, "type", "revision", "screening")},
 )
 
 

@@ -13,6 +13,7 @@ from django.utils import timezone
 from callbacks.services import check_callback_url, erase_callbacks, redirect_callbacks
 from kernel.announce import announce
 from kernel.errors import BadRequest, Conflict
+from kernel.instances import new_instance
 from kernel.languages import ENGLISH
 from kernel.rows import insert_rows, insert_with_rows
 from sep10.authentication import Caller
@@ -200,7 +201,9 @@ def _new_customer(
     params: CustomerParams,
     submission: Submission | None = None,
 ) -> Customer:
-    customer = Customer(sending_anchor=caller.sending_anchor, type=params.type or "", **where)
+    customer = new_instance(
+        Customer, sending_anchor_id=caller.sending_anchor.pk, type=params.type or "", **where
+    )
     if submission is not None and submission.names:
         _count_change(customer, submission.texts)
     return customer
@@ -305,7 +308,8 @@ def _new_fields(
     """The rows of these values, which the dossier knows from now on."""
     customer, to_verify = dossier.customer, fields_to_verify()
     rows = [
-        CustomerField(
+        new_instance(
+            CustomerField,
             customer_id=customer.pk,
             name=name,
             value=text,

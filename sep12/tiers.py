@@ -32,16 +32,17 @@ class Step:
     below: Decimal | None
 
 
-def ladder(
-    role: str, kind: str, asset: ReceivedAsset, funding_method: str
-) -> tuple[CustomerType, ...]:
-    """The types of that role and kind for these payments, lowest first."""
-    fitting = (
+def ladders(
+    role: str, asset: ReceivedAsset, funding_method: str
+) -> dict[str, tuple[CustomerType, ...]]:
+    """The types of that role for these payments, by kind, lowest first."""
+    fitting = [
         one
         for one in customer_types().values()
-        if (one.role, one.kind) == (role, kind) and one.covers(asset.name, funding_method)
-    )
-    return tuple(sorted(fitting, key=lambda one: one.from_amount))
+        if one.role == role and one.covers(asset.name, funding_method)
+    ]
+    fitting.sort(key=lambda one: one.from_amount)
+    return {kind: tuple(one for one in fitting if one.kind == kind) for kind in KINDS}
 
 
 def types_for(
@@ -49,8 +50,8 @@ def types_for(
 ) -> tuple[CustomerType, ...]:
     """The types, one of each kind at most, of which a payment's `role` must be accepted for one;
     () if nothing must be known of it."""
-    ladders = [ladder(role, kind, asset, funding_method) for kind in KINDS]
-    return tuple(_highest(steps, amount) for steps in ladders if steps)
+    steps_by_kind = ladders(role, asset, funding_method).values()
+    return tuple(_highest(steps, amount) for steps in steps_by_kind if steps)
 
 
 def _highest(steps: Sequence[CustomerType], amount: Decimal) -> CustomerType:
@@ -72,8 +73,7 @@ def choose_type(types: Sequence[CustomerType], registered: str) -> CustomerType 
 def steps_of(role: str, asset: ReceivedAsset) -> Iterator[Step]:
     """All that payments in `asset`, within its limits, can ask of their senders or receivers."""
     for method in asset.funding_methods:
-        for kind in KINDS:
-            types = ladder(role, kind, asset, method)
+        for types in ladders(role, asset, method).values():
             for index, (one, higher) in enumerate(zip_longest(types, types[1:])):
                 below = higher.from_amount if higher else None
                 if _is_reached(one.from_amount, below, asset):

@@ -19,6 +19,7 @@ from django.utils import timezone
 from kernel.api import require_text
 from kernel.assets import AssetName, parse_asset_name
 from kernel.errors import BadRequest, NotFound
+from kernel.instances import new_instance
 from kernel.languages import ENGLISH, Phrase
 from kernel.money import format_amount, parse_amount
 from kernel.rows import insert_with_rows
@@ -236,12 +237,13 @@ def create_transaction(caller: Caller, request: Request) -> Transaction:
     now = timezone.now()
     _check_may_send(caller.sending_anchor, request)
     quote = _redeemable_quote(caller, request, now)
-    row = Transaction(
+    row = new_instance(
+        Transaction,
         sending_anchor_id=caller.sending_anchor.pk,
         account=caller.account,
         amount_in=request.amount,
         amount_in_asset=str(request.asset.name),
-        quote=quote,
+        quote_id=quote.pk if quote else None,
         funding_method=request.funding_method,
         fields=request.fields,
         lang=request.lang,
@@ -264,8 +266,13 @@ def create_transaction(caller: Caller, request: Request) -> Transaction:
     row.ready_at = now if ready else None
     # Checks that were outstanding are looked at soon; a payment wakes the rest.
     row.look_at = min(now + timedelta(minutes=10), row.deadline) if ready else now
-    created = Event(
-        transaction=row, to_status=row.status, reason=row.reason, actor=caller.account, at=now
+    created = new_instance(
+        Event,
+        transaction_id=row.pk,
+        to_status=row.status,
+        reason=row.reason,
+        actor=caller.account,
+        at=now,
     )
     if ready and caller.sending_anchor.max_daily_amount is None:
         _insert_with_memo(row, created)  # one statement: all of it or nothing

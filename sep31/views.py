@@ -72,7 +72,7 @@ class TransactionsView(Sep31View):
         return Response(list_transactions(self.caller, wanted, self.asked_language))
 
     def post(self, request: Request) -> Response:
-        key = read_key(request.headers.get("Idempotency-Key"))
+        key = read_key(request.META.get("HTTP_IDEMPOTENCY_KEY"))
         body, lang = self.body, self.body.get("lang")
         if isinstance(lang, str) and lang:
             self.asked_language = asked_language(lang, None)

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from kernel.assets import AssetName
 from kernel.errors import ApiError, BadRequest, NotFound
+from kernel.instances import new_instance
 from kernel.languages import Phrase
 from kernel.money import format_amount
 from kernel.rows import insert_rows
@@ -94,8 +95,9 @@ def create_quote(caller: Caller, request: PriceRequest, expire_after: datetime |
     expires_at = now + pair.quote_lifetime
     rate = fresh_rate(pair)
     price = _price(request, rate, caller.sending_anchor)
-    quote = Quote(
-        sending_anchor=caller.sending_anchor,
+    quote = new_instance(
+        Quote,
+        sending_anchor_id=caller.sending_anchor.pk,
         account=caller.account,
         sell_asset=str(pair.sell),
         sell_amount=price.sell_amount,
@@ -109,7 +111,7 @@ def create_quote(caller: Caller, request: PriceRequest, expire_after: datetime |
         context=request.context,
         buy_delivery_method=request.buy_delivery_method,
         country_code=request.country_code,
-        rate=rate,
+        rate_id=rate.pk,
         expires_at=expires_at if expire_after is None else max(expires_at, expire_after),
     )
     insert_rows([quote])

@@ -23,8 +23,8 @@ def prepared() -> int:
 
 
 def answer(statement: Statement, *params: object) -> object:
-    with statement.execute(params) as cursor:
-        return cursor.fetchone()[0]
+    [(found,)] = statement.fetch(params)
+    return found
 
 
 def test_a_connection_prepares_a_statement_once_in_one_round_trip(
