@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
@@ -12,12 +12,12 @@ from sep10.models import SendingAnchor
 from sep10.tokens import InvalidToken, read_token
 
 
-@dataclass(frozen=True)
+@dataclass
 class Caller:
     """The account behind a request. SEP-10, "Memos": one account with two memos is two callers.
 
     `account` is always the G... address; `memo` the id memo as decimal text; `muxed` the M...
-    address. At most one of `memo` and `muxed` is set.
+    address. At most one of `memo` and `muxed` is set. `issued_at` is the token's, in Unix seconds.
     """
 
     account: str
@@ -25,19 +25,53 @@ class Caller:
     muxed: str | None
     client_domain: str | None
     home_domain: str
-    sending_anchor: SendingAnchor
+    issued_at: int
+    _sending_anchor: SendingAnchor | None = field(default=None, repr=False)
+
+    @property
+    def sending_anchor(self) -> SendingAnchor:
+        """The one that the account belongs to, admitted: see `ensure_admitted`."""
+        return self.ensure_admitted()
+
+    @property
+    def is_admitted(self) -> bool:
+        return self._sending_anchor is not None
+
+    def ensure_admitted(self) -> SendingAnchor:
+        """One query, unless it was admitted before. Raises `InvalidToken`."""
+        return self._sending_anchor or self.admit(SendingAnchor.of_account(self.account))
+
+    def admit(self, found: SendingAnchor | None) -> SendingAnchor:
+        """Let the account's sending anchor in, as it was read just now; None if there is none.
+
+        Raises `InvalidToken` if it may not use this service (any more), or not with this token.
+        """
+        if found is None or not found.enabled:
+            raise InvalidToken("This account may not use this service")
+        if not found.allows_client_domain(self.client_domain):
+            raise InvalidToken("This sending anchor must authenticate with its client_domain")
+        valid_from = found.tokens_valid_from
+        # iat has whole seconds: within the second of the revocation a new token is refused as well.
+        if valid_from is not None and self.issued_at < valid_from.timestamp():
+            raise InvalidToken("The token was revoked; authenticate again")
+        self._sending_anchor = found
+        return found
 
 
 class BearerAuthentication(BaseAuthentication):
     """Reads `Authorization: Bearer <token>` into a `Caller`, with one database query.
 
     Raises `refusal` (the protocol's own 401 or 403) for a token that is bad, expired or revoked,
-    and, if `required`, for none at all.
+    and, if `required`, for none at all. With `admits_late` it verifies the token and asks the
+    database nothing: the caller is not admitted yet.
     """
 
-    def __init__(self, refusal: type[ApiError], *, required: bool) -> None:
+    def __init__(
+        self, refusal: type[ApiError], *, required: bool, admits_late: bool = False
+    ) -> None:
         self.refusal = refusal
         self.required = required
+        self.admits_late = admits_late
 
     def authenticate(self, request: Request) -> tuple[Caller, None] | None:
         words = request.META.get("HTTP_AUTHORIZATION", "").split()
@@ -47,29 +81,28 @@ class BearerAuthentication(BaseAuthentication):
             raise self.refusal(
                 "This needs a SEP-10 token in the header Authorization: Bearer <token>"
             )
+        find = read_caller if self.admits_late else find_caller
         try:
-            return find_caller(words[1]), None
+            return find(words[1]), None
         except InvalidToken as error:
             raise self.refusal(str(error)) from error
 
 
-def find_caller(token: str) -> Caller:
-    """The caller that `token` stands for. Raises `InvalidToken`."""
+def read_caller(token: str) -> Caller:
+    """The caller that `token` names, who is not admitted yet. Raises `InvalidToken`."""
     claims = read_token(token)
-    sending_anchor = SendingAnchor.of_account(claims.account)
-    if sending_anchor is None or not sending_anchor.enabled:
-        raise InvalidToken("This account may not use this service")
-    if not sending_anchor.allows_client_domain(claims.client_domain):
-        raise InvalidToken("This sending anchor must authenticate with its client_domain")
-    valid_from = sending_anchor.tokens_valid_from
-    # iat has whole seconds: within the second of the revocation a new token is refused as well.
-    if valid_from is not None and claims.issued_at < valid_from.timestamp():
-        raise InvalidToken("The token was revoked; authenticate again")
     return Caller(
         account=claims.account,
         memo=claims.memo,
         muxed=claims.muxed,
         client_domain=claims.client_domain,
         home_domain=claims.home_domain,
-        sending_anchor=sending_anchor,
+        issued_at=claims.issued_at,
     )
+
+
+def find_caller(token: str) -> Caller:
+    """The caller that `token` stands for. Raises `InvalidToken`."""
+    caller = read_caller(token)
+    caller.ensure_admitted()
+    return caller

@@ -74,13 +74,19 @@ class SendingAnchor(models.Model):
         return not self.client_domains or name in self.client_domains
 
 
+# All that requests ask of it, for where it is read along with something else.
+ASKED_OF_SENDING_ANCHOR = (
+    SendingAnchor,
+    *("name", "enabled", "allowed_callback_hosts", "allowed_assets", "client_domains"),
+    *("max_transaction_amount", "max_daily_amount", "tokens_valid_from"),
+)
 _OF_ACCOUNT = Select(
     """
         SELECT {anchor} FROM sep10_sendinganchor anchor
         JOIN sep10_sendinganchoraccount account ON account.sending_anchor_id = anchor.id
         WHERE account.account = %s
     """,
-    {"anchor": SendingAnchor},
+    {"anchor": ASKED_OF_SENDING_ANCHOR},
 )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
+from django.db import DatabaseError
+from rest_framework.exceptions import APIException
 from rest_framework.parsers import FormParser
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -13,9 +15,10 @@ from kernel.api import ApiView, ExactJSONParser, read_body, require_text, single
 from kernel.errors import ApiError, Unauthenticated
 from kernel.throttling import client_address
 from sep10 import services
-from sep10.authentication import BearerAuthentication
+from sep10.authentication import BearerAuthentication, Caller
 from sep10.authorization import read_authorization
 from sep10.signed_challenge import MAX_CHALLENGE_LENGTH
+from sep10.tokens import InvalidToken
 
 # Neither a challenge nor a token is anyone else's to keep.
 _NO_STORE = {"Cache-Control": "no-store"}
@@ -62,9 +65,39 @@ class AuthenticatedView(ApiView):
     """
 
     refusal: type[ApiError] = Unauthenticated
+    # True where the view reads the caller's sending anchor along with what the request is about,
+    # and hands it to `Caller.admit`, before it does or tells anything.
+    admits_late = False
 
     def get_authenticators(self) -> list[Any]:
-        return [BearerAuthentication(self.refusal, required=True)]
+        return [
+            BearerAuthentication(self.refusal, required=True, admits_late=self.admits_late),
+        ]
+
+    def handle_exception(self, exc: Exception) -> Response:
+        """What is wrong with a request is told to whom we admitted only."""
+        caller = self._caller
+        if caller is not None and isinstance(exc, ApiError | APIException):
+            try:
+                caller.ensure_admitted()
+            except (InvalidToken, DatabaseError) as error:
+                exc = error
+        if isinstance(exc, InvalidToken):
+            exc = self.refusal(str(exc))
+        return super().handle_exception(exc)
+
+    def finalize_response(
+        self, request: Request, response: Any, *args: Any, **kwargs: Any
+    ) -> Response:
+        caller = self._caller
+        if caller is not None and not caller.is_admitted and response.status_code < 400:
+            raise AssertionError("a view answered a caller whom it did not admit")
+        return super().finalize_response(request, response, *args, **kwargs)
+
+    @property
+    def _caller(self) -> Caller | None:
+        # Not `request.user`, which would read a token anew that was refused.
+        return getattr(self.request, "_user", None)
 
 
 class OptionallyAuthenticatedView(ApiView):

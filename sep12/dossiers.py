@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -66,23 +66,25 @@ def _screening(customer: Customer) -> str:
     return Customer.Screening.CLEAR
 
 
-def read_dossiers(
-    customer_ids: Collection[uuid.UUID], *, account: str | None = None
-) -> dict[uuid.UUID, Dossier]:
-    """Those of these customers that are there, and are of `account` (G...) if one is given.
+def read_dossiers(customer_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Dossier]:
+    """Those of these customers that are there. One query for any number of them; nothing is
+    unsealed."""
+    if not customer_ids:
+        return {}
+    return {
+        customer.pk: make_dossier(customer, fields, decisions)
+        for customer, fields, decisions in Customer.objects.with_states(customer_ids)
+    }
 
-    One query for any number of them; nothing is unsealed.
-    """
-    dossiers = {}
-    if customer_ids:
-        for customer, fields, decisions in Customer.objects.with_states(
-            customer_ids, account=account
-        ):
-            dossier = dossiers[customer.pk] = Dossier(customer)
-            dossier.fields = {name: FieldState(*state) for name, *state in fields}
-            for type_name, status, message, revision in decisions:
-                dossier.add_verdict(type_name, status, message, revision)
-    return dossiers
+
+def make_dossier(
+    customer: Customer, fields: Iterable[Sequence[Any]], decisions: Iterable[Sequence[Any]]
+) -> Dossier:
+    """One of a row of `Customer.objects.with_states`."""
+    dossier = Dossier(customer, {name: FieldState(*state) for name, *state in fields})
+    for type_name, status, message, revision in decisions:
+        dossier.add_verdict(type_name, status, message, revision)
+    return dossier
 
 
 def open_dossiers(customers: Iterable[Customer]) -> dict[uuid.UUID, Dossier]:

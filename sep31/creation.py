@@ -235,6 +235,7 @@ def create_transaction(caller: Caller, request: Request) -> Transaction:
     request lacks something.
     """
     now = timezone.now()
+    customers = _read_customers(caller, request)
     _check_may_send(caller.sending_anchor, request)
     quote = _redeemable_quote(caller, request, now)
     row = new_instance(
@@ -260,7 +261,7 @@ def create_transaction(caller: Caller, request: Request) -> Transaction:
         updated_at=now,
     )
     _set_amounts(row, request, quote)
-    ready = _set_customers(row, caller, request)
+    ready = _set_customers(row, customers, request)
     row.status = Status.PENDING_SENDER if ready else Status.PENDING_RECEIVER
     row.reason = Reason.CREATED_READY if ready else Reason.CREATED_CHECKING
     row.ready_at = now if ready else None
@@ -386,20 +387,31 @@ def _set_amounts(row: Transaction, request: Request, quote: Quote | None) -> Non
     row.amount_out_asset, row.amount_fee_asset = str(destination), str(price.fee.asset)
 
 
-def _set_customers(row: Transaction, caller: Caller, request: Request) -> bool:
-    """Put the customers on the transaction; whether all that we must know is known."""
+def _read_customers(caller: Caller, request: Request) -> dict[str, Dossier | None]:
+    """What we know of the customers named in the request, by role; None where none is.
+
+    Raises `BadRequest` for one that is not the caller's.
+    """
     ids = {
         "sender": _read_id(request.sender_id, "sender_id"),
         "receiver": _read_id(request.receiver_id, "receiver_id"),
     }
-    dossiers = read_owned_dossiers(caller, {pk for pk in ids.values() if pk is not None})
-    ready = True
+    named = {pk for pk in ids.values() if pk is not None}
+    dossiers = read_owned_dossiers(caller, named) if named else {}
     for role, customer_id in ids.items():
-        dossier = dossiers.get(customer_id) if customer_id else None
-        if customer_id and dossier is None:
+        if customer_id is not None and customer_id not in dossiers:
             raise _unknown_customer(f"{role}_id")
+    return {role: dossiers.get(pk) if pk else None for role, pk in ids.items()}
+
+
+def _set_customers(
+    row: Transaction, customers: dict[str, Dossier | None], request: Request
+) -> bool:
+    """Put the customers on the transaction; whether all that we must know is known."""
+    ready = True
+    for role, dossier in customers.items():
         asked = _type_asked(role, request, dossier.customer if dossier else None)
-        setattr(row, f"{role}_id", customer_id)
+        setattr(row, f"{role}_id", dossier.customer.pk if dossier else None)
         setattr(row, f"{role}_type", asked.name if asked else "")
         if asked is not None:
             ready = _is_accepted(dossier, asked) and ready

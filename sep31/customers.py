@@ -92,16 +92,17 @@ def read_owned_transaction(
 ) -> tuple[Transaction, Receipt | None, Refund | None]:
     """A transaction of the calling sending anchor, what was credited to it and the refund of that.
 
-    Raises `NotFound`, also for foreign ones.
+    One query, which admits the caller too. Raises `NotFound`, also for foreign ones.
     """
     try:
         pk = uuid.UUID(transaction_id)
     except ValueError as error:
         raise no_such_transaction() from error
-    found = Transaction.read_owned(pk, caller.sending_anchor)
-    if found is None:
+    anchor, row, receipt, refund = Transaction.read_owned(pk, caller.account) or (None,) * 4
+    caller.admit(anchor)
+    if row is None:
         raise no_such_transaction()
-    return found
+    return row, receipt, refund
 
 
 def no_such_transaction() -> NotFound:

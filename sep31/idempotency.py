@@ -64,6 +64,7 @@ def answer_once(
     """
     if key is None:
         return make()
+    caller.ensure_admitted()  # `make`, which would do it, does not run for a repeat
     digest = _digest("key", [caller.account, caller.memo, caller.muxed, key])
     fingerprint = _digest("body", body)
     with transaction.atomic():

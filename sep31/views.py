@@ -66,6 +66,7 @@ class TransactionsView(Sep31View):
     """POST /transactions (SEP-31, POST Transactions), and a list of them, an extension."""
 
     default_language = ""  # each transaction in its own
+    admits_late = True
 
     def get(self, request: Request) -> Response:
         wanted = read_list_request(request.query_params)
@@ -88,6 +89,8 @@ class TransactionsView(Sep31View):
 
 class TransactionView(Sep31View):
     """GET and PATCH /transactions/:id (SEP-31, GET Transaction, PATCH Transaction)."""
+
+    admits_late = True
 
     def get(self, request: Request, transaction_id: str) -> Response:
         return self.show_transaction(transaction_id)

@@ -197,7 +197,7 @@ def test_any_header_is_read_or_refused(header: str) -> None:
 
 
 # -- Queries ------------------------------------------------------------------------------------
-def test_a_key_costs_two_statements_and_its_absence_none(anchor: RegisteredAnchor) -> None:
+def test_a_key_costs_three_statements_and_its_absence_none(anchor: RegisteredAnchor) -> None:
     customers = register_both(anchor)
     path, headers = "/sep31/transactions", anchor.headers()
     Client().post(path, order(**customers), "application/json", headers=headers)
@@ -212,7 +212,8 @@ def test_a_key_costs_two_statements_and_its_absence_none(anchor: RegisteredAncho
         return [q["sql"] for q in queries if "SAVEPOINT" not in q["sql"]]
 
     assert not [sql for sql in statements(plain) if "idempotent" in sql]
-    assert len(statements(keyed)) == len(statements(plain)) + 2
+    # Before it makes anything it asks who calls; then the key, and its answer.
+    assert len(statements(keyed)) == len(statements(plain)) + 3
     assert len(statements(repeated)) == 3  # the token, the key and its answer
 
 

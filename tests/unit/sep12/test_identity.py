@@ -11,7 +11,6 @@ from stellar_sdk import Keypair, MuxedAccount
 
 from kernel.errors import ApiError, BadRequest, Forbidden
 from sep10.authentication import Caller
-from sep10.models import SendingAnchor
 from sep12.identity import Identity, parse_memo, read_identity, read_params, token_memo
 
 G = Keypair.random().public_key
@@ -24,7 +23,7 @@ def muxed(account: str, number: int) -> str:
 
 
 def caller(memo: str | None = None, muxed: str | None = None) -> Caller:
-    return Caller(G, memo, muxed, None, "localhost", SendingAnchor(name="A"))
+    return Caller(G, memo, muxed, None, "localhost", 0)
 
 
 def identity(who: Caller, **params: Any) -> Identity:
