@@ -44,15 +44,35 @@ def insert_rows(rows: Sequence[models.Model], *, unless_there: bool = False) -> 
         return int(cursor.rowcount)
 
 
-def insert_with_rows(row: models.Model, rows: Sequence[models.Model]) -> bool:
+@dataclass(frozen=True)
+class Given:
+    """A SELECT of one value, in one row or none, that decides on an insert: the row comes if there
+    is one, with the value in `column`, whatever it has there itself."""
+
+    column: str
+    text: str
+    params: Sequence[Any]
+
+
+def insert_with_rows(
+    row: models.Model, rows: Sequence[models.Model], *, given: Given | None = None
+) -> bool:
     """Insert `row`, and with it `rows` of one other model, in one statement; all or none of them.
 
-    None, and False, if `row` meets a unique constraint: see `insert_rows`. One statement needs no
-    transaction around it, so this is one round trip where two inserts take four.
+    None, and False, if `row` meets a unique constraint (see `insert_rows`), or is not `given`. One
+    statement needs no transaction around it, so this is one round trip where two inserts take four.
     """
-    if not rows:
-        return insert_rows([row], unless_there=True) == 1
-    text, values = _insert_both(type(row), type(rows[0]), len(rows)), _values([row]) + _values(rows)
+    values = _values([row])
+    if given is not None:
+        del values[_place(type(row), given.column)]
+        values += given.params
+    values += _values(rows) if rows else []
+    text = _insert_both(
+        type(row),
+        type(rows[0]) if rows else None,
+        len(rows),
+        (given.column, given.text) if given else None,
+    )
     if len(rows) <= _FEW:
         [(inserted,)] = _statement(text).fetch(values)
         return bool(inserted)
@@ -171,11 +191,29 @@ def _insert(model: type[models.Model], count: int, unless_there: bool) -> str:
 
 
 @lru_cache(maxsize=256)
-def _insert_both(first: type[models.Model], second: type[models.Model], count: int) -> str:
-    rows = f"SELECT * FROM ({_rows(second, count)}) AS rows WHERE EXISTS (SELECT FROM first)"  # noqa: S608
-    first_row = f"first AS ({_insert(first, 1, True)} RETURNING 1)"
-    others = f"others AS (INSERT INTO {_target(second)} {rows})"
-    return f"WITH {first_row}, {others} SELECT EXISTS (SELECT FROM first)"  # noqa: S608
+def _insert_both(
+    first: type[models.Model],
+    second: type[models.Model] | None,
+    count: int,
+    given: tuple[str, str] | None,
+) -> str:
+    insert = _insert_given(first, *given) if given else _insert(first, 1, True)
+    parts = [f"first AS ({insert} RETURNING 1)"]
+    if second is not None:
+        rows = f"SELECT * FROM ({_rows(second, count)}) AS rows WHERE EXISTS (SELECT FROM first)"  # noqa: S608
+        parts.append(f"others AS (INSERT INTO {_target(second)} {rows})")
+    return f"WITH {', '.join(parts)} SELECT EXISTS (SELECT FROM first)"  # noqa: S608
+
+
+def _insert_given(model: type[models.Model], column: str, text: str) -> str:
+    values = [f"%s::{name}" for name in _types(model)]
+    values[_place(model, column)] = "given.value"
+    select = f"SELECT {', '.join(values)} FROM ({text}) AS given (value)"  # noqa: S608
+    return f"INSERT INTO {_target(model)} {select} ON CONFLICT DO NOTHING"
+
+
+def _place(model: type[models.Model], column: str) -> int:
+    return [field.column for field in _fields(model)].index(column)
 
 
 def _target(model: type[models.Model]) -> str:
@@ -185,8 +223,11 @@ def _target(model: type[models.Model]) -> str:
 
 
 def _rows(model: type[models.Model], count: int) -> str:
-    # Types are spelt out, since an array that is empty, or a JSON document, would else be of none;
-    # without their lengths, since a cast cuts off what a column would refuse.
-    types = [re.sub(r"\([^)]*\)", "", str(field.db_type(connection))) for field in _fields(model)]
-    row = ", ".join(f"%s::{name}" for name in types)
+    row = ", ".join(f"%s::{name}" for name in _types(model))
     return f"VALUES {', '.join([f'({row})'] * count)}"
+
+
+def _types(model: type[models.Model]) -> list[str]:
+    # Spelt out, since an array that is empty, or a JSON document, would else be of none; without
+    # their lengths, since a cast cuts off what a column would refuse.
+    return [re.sub(r"\([^)]*\)", "", str(field.db_type(connection))) for field in _fields(model)]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from kernel.errors import ApiError
-from sep10.models import SendingAnchor
+from kernel.rows import Given
+from sep10.models import ADMITTED, SendingAnchor
 from sep10.tokens import InvalidToken, read_token
 
 
@@ -27,6 +29,7 @@ class Caller:
     home_domain: str
     issued_at: int
     _sending_anchor: SendingAnchor | None = field(default=None, repr=False)
+    _was_admitted_at_once: bool = field(default=False, repr=False)
 
     @property
     def sending_anchor(self) -> SendingAnchor:
@@ -35,7 +38,7 @@ class Caller:
 
     @property
     def is_admitted(self) -> bool:
-        return self._sending_anchor is not None
+        return self._was_admitted_at_once or self._sending_anchor is not None
 
     def ensure_admitted(self) -> SendingAnchor:
         """One query, unless it was admitted before. Raises `InvalidToken`."""
@@ -56,6 +59,14 @@ class Caller:
             raise InvalidToken("The token was revoked; authenticate again")
         self._sending_anchor = found
         return found
+
+    def admission_to(self, insert: Callable[[Given], bool]) -> bool:
+        """Admit it by the statement that does what it asks for: `insert` does nothing unless what
+        it is given holds. Whether it did; if not, nothing is known of the caller."""
+        params = [self.account, self.client_domain, self.issued_at]
+        inserted = insert(Given("sending_anchor_id", ADMITTED, params))
+        self._was_admitted_at_once = self._was_admitted_at_once or inserted
+        return inserted
 
 
 class BearerAuthentication(BaseAuthentication):

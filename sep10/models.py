@@ -102,18 +102,28 @@ class SendingAnchorAccount(models.Model):
         return self.account
 
 
+# The account (G...) and client domain of whoever may use this service now. `Caller.admit` says the
+# same of a sending anchor that was read.
+_MAY_CALL = """
+    FROM sep10_sendinganchoraccount AS account
+    JOIN sep10_sendinganchor AS anchor ON anchor.id = account.sending_anchor_id
+    WHERE account.account = %s AND anchor.enabled
+    AND (cardinality(anchor.client_domains) = 0 OR %s = ANY (anchor.client_domains))
+"""
+# And the moment (Unix seconds) in which their token was issued; selects the sending anchor's key.
+ADMITTED = f"""
+    SELECT anchor.id {_MAY_CALL}
+    AND (anchor.tokens_valid_from IS NULL OR anchor.tokens_valid_from <= to_timestamp(%s))
+"""
+
+
 class UsedChallengeQuerySet(models.QuerySet["UsedChallenge"]):
     # One statement, so that nothing is used up for whoever may not have a token, and nobody gets
     # in between; the primary key is the referee between requests that bring the same challenge.
     _USE_UP = Statement(
-        """
+        f"""
         INSERT INTO sep10_usedchallenge (hash, expires_at)
-        SELECT %s::varchar, %s::timestamptz
-        FROM sep10_sendinganchoraccount account
-        JOIN sep10_sendinganchor anchor ON anchor.id = account.sending_anchor_id
-        WHERE account.account = %s AND anchor.enabled
-        AND (cardinality(anchor.client_domains) = 0 OR %s = ANY (anchor.client_domains))
-        ON CONFLICT DO NOTHING
+        SELECT %s::varchar, %s::timestamptz {_MAY_CALL} ON CONFLICT DO NOTHING
         """
     )
 

@@ -43,6 +43,12 @@ class CustomerQuerySet(models.QuerySet["Customer"]):
         None once if there are none of it, and nothing at all if nobody has that account."""
         return _OWNED_WITH_STATES.fetch([_as_array(ids), account])
 
+    def named_with_states(
+        self, account: str, memo_type: str, memo: str
+    ) -> Iterator[tuple[SendingAnchor, Customer | None, list[list[Any]], list[list[Any]]]]:
+        """As `owned_with_states`, the one of `account` that has that memo."""
+        return _NAMED_WITH_STATES.fetch([memo_type, memo, account])
+
     def lock_present(self, **which: Any) -> Customer | None:
         """Lock the one customer that `which` names; None if there is none or it was erased.
 
@@ -214,7 +220,10 @@ _STATES = """
         )) FROM sep12_decision AS decision WHERE decision.customer_id = customer.id
     ), '[]')
 """
-_ASKED_OF_CUSTOMER = (Customer, "type", "revision", "screening")
+_ASKED_OF_CUSTOMER = (
+    Customer,
+    *("account", "memo_type", "memo", "type", "revision", "screening"),
+)
 # One look into the primary key for each: OFFSET 0 lets the planner see nothing else. A plan
 # outlives what was known of a table when it was made, of a new one that to walk through all of it
 # costs as little.
@@ -226,16 +235,25 @@ _WITH_STATES = Select(
     f"SELECT {{customer}}, {_STATES} FROM {_BY_ID} AS customer WHERE customer.erased_at IS NULL",  # noqa: S608
     {"customer": _ASKED_OF_CUSTOMER},
 )
-_OWNED_WITH_STATES = Select(
-    f"""
-        SELECT {{anchor}}, {{customer}}, {_STATES}
-        FROM sep10_sendinganchoraccount AS account
-        JOIN sep10_sendinganchor AS anchor ON anchor.id = account.sending_anchor_id
-        LEFT JOIN {_BY_ID} AS customer
-            ON customer.account = account.account AND customer.erased_at IS NULL
-        WHERE account.account = %s
-    """,  # noqa: S608
-    {"anchor": ASKED_OF_SENDING_ANCHOR, "customer": _ASKED_OF_CUSTOMER},
+
+
+def _beside_sending_anchor(customers: str) -> Select:
+    return Select(
+        f"""
+            SELECT {{anchor}}, {{customer}}, {_STATES}
+            FROM sep10_sendinganchoraccount AS account
+            JOIN sep10_sendinganchor AS anchor ON anchor.id = account.sending_anchor_id
+            LEFT JOIN {customers}
+                AND customer.account = account.account AND customer.erased_at IS NULL
+            WHERE account.account = %s
+        """,  # noqa: S608
+        {"anchor": ASKED_OF_SENDING_ANCHOR, "customer": _ASKED_OF_CUSTOMER},
+    )
+
+
+_OWNED_WITH_STATES = _beside_sending_anchor(f"{_BY_ID} AS customer ON true")
+_NAMED_WITH_STATES = _beside_sending_anchor(
+    "sep12_customer AS customer ON customer.memo_type = %s AND customer.memo = %s"
 )
 
 

@@ -17,14 +17,16 @@ from kernel.instances import new_instance
 from kernel.languages import ENGLISH
 from kernel.rows import insert_rows, insert_with_rows
 from sep10.authentication import Caller
+from sep10.models import SendingAnchor
 from sep12 import sep9
 from sep12.cases import settle_cases, waits_for_decision
 from sep12.changes import callback_stream, changing, settle
 from sep12.content import CleanFile
-from sep12.dossiers import Dossier, add_verdicts, open_dossiers, read_dossiers
+from sep12.dossiers import Dossier, add_verdicts, read_dossiers
 from sep12.finding import (
     check_found,
     find_customer,
+    find_dossier,
     locate,
     no_such_id,
     not_registered,
@@ -60,13 +62,12 @@ def describe_customer(
 ) -> dict[str, Any]:
     """The reply to GET /customer. An unregistered customer is told what we would need."""
     named = get_customer_type(params.type) if params.type is not None else None
-    customer = find_customer(caller, params)
-    if customer is None:
+    dossier = find_dossier(caller, params)
+    if dossier is None:
         customer_type = named or default_customer_type()
         # Nobody is accepted before they are registered, also where nothing is required.
         return write_customer(None, customer_type, {}, Assessment(NEEDS_INFO), language)
-    dossier = open_dossiers([customer])[customer.pk]
-    return dossier.describe(named or default_customer_type(customer.type), language)
+    return dossier.describe(named or dossier.type, language)
 
 
 def assess_customers(
@@ -117,15 +118,15 @@ def put_customer(caller: Caller, params: CustomerParams, submission: Submission)
     """
     if params.type is not None:
         get_customer_type(params.type)
+    if registered := _register_at_once(caller, params, submission):
+        return registered.pk
+    caller.ensure_admitted()
     if submission.verifications:
         known = find_customer(caller, params)
         if known is None:
             name = next(iter(submission.verifications))
             raise BadRequest(f"{name}_verification: {name} is not waiting for verification")
         check_codes(known, submission.verifications)
-    registered = _register_at_once(caller, params, submission)
-    if registered is not None:
-        return registered.pk
     with transaction.atomic():
         customer, is_new = _lock_or_register(caller, params, submission)
         if is_new:
@@ -140,15 +141,19 @@ def _register_at_once(
 ) -> Customer | None:
     """Register a new customer with its first texts, in one statement, as most PUTs do.
 
-    None, and nothing was written, if it is registered already, or if there is more to write.
+    None, and nothing was written, if it is registered already, if there is more to write, or if
+    the caller may not use this service: the statement itself admits it.
     """
-    with_more = params.transaction_id or submission.files or submission.file_ids
+    files = submission.files or submission.file_ids
+    with_more = params.transaction_id or files or submission.verifications
     if params.id or with_more or not fields_to_verify().isdisjoint(submission.texts):
         return None
-    customer = _new_customer(caller, locate(caller, params), params, submission)
+    customer = _new_customer(None, locate(caller, params), params, submission)
     dossier = Dossier(customer)
     fields = _new_fields(dossier, submission.texts, {})
-    if waits_for_decision(dossier, dossier.type) or not insert_with_rows(customer, fields):
+    if waits_for_decision(dossier, dossier.type):
+        return None
+    if not caller.admission_to(lambda given: insert_with_rows(customer, fields, given=given)):
         return None
     announce(customer_changed, customer_id=customer.pk, is_new=True)
     return customer
@@ -179,7 +184,7 @@ def _lock_or_register(
         if "pk" not in where:
             # Many PUTs of one new customer may come at once: the unique constraint lets one insert
             # through, the others wait for it and insert nothing.
-            customer = _new_customer(caller, where, params, submission)
+            customer = _new_customer(caller.sending_anchor, where, params, submission)
             if insert_rows([customer], unless_there=True):
                 return customer, True
     raise Conflict("This customer is being erased; try again")
@@ -188,7 +193,7 @@ def _lock_or_register(
 def _find_or_register(caller: Caller, params: CustomerParams, where: Mapping[str, Any]) -> Customer:
     customer = Customer.objects.present().filter(**where).first()
     if customer is None and "pk" not in where:
-        insert_rows([_new_customer(caller, where, params)], unless_there=True)
+        insert_rows([_new_customer(caller.sending_anchor, where, params)], unless_there=True)
         customer = Customer.objects.present().filter(**where).first()
     if customer is None:
         raise no_such_id()
@@ -196,14 +201,13 @@ def _find_or_register(caller: Caller, params: CustomerParams, where: Mapping[str
 
 
 def _new_customer(
-    caller: Caller,
+    sending_anchor: SendingAnchor | None,
     where: Mapping[str, Any],
     params: CustomerParams,
     submission: Submission | None = None,
 ) -> Customer:
-    customer = new_instance(
-        Customer, sending_anchor_id=caller.sending_anchor.pk, type=params.type or "", **where
-    )
+    owner = sending_anchor.pk if sending_anchor else None
+    customer = new_instance(Customer, sending_anchor_id=owner, type=params.type or "", **where)
     if submission is not None and submission.names:
         _count_change(customer, submission.texts)
     return customer

@@ -48,6 +48,8 @@ class CustomerBaseView(AuthenticatedView):
 class CustomerView(MultilingualView, CustomerBaseView):
     """SEP-12, "Customer GET" and "Customer PUT"."""
 
+    admits_late = True
+
     def get(self, request: Request) -> Response:
         params = self.read_params(request, {})
         return Response(services.describe_customer(self.caller, params, self.language))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.db import IntegrityError, transaction
 
-from kernel.rows import insert_rows, insert_with_rows
+from kernel.rows import Given, insert_rows, insert_with_rows
 from sep10.models import SendingAnchor
 from sep12.models import Customer, CustomerField
 from tests.fixtures.callers import make_sending_anchor
@@ -70,3 +70,23 @@ def test_a_row_comes_with_others_or_none_of_them_comes(
     fields = CustomerField.objects.values_list("customer", "name", "value")
     assert set(fields) == {(first.pk, "first_name", "Ana"), (first.pk, "last_name", "Ana")}
     assert Customer.objects.count() == 2
+
+
+def test_a_row_comes_only_if_what_it_is_given_is_there(
+    sending_anchor: SendingAnchor, django_assert_num_queries
+) -> None:
+    text = "SELECT id FROM sep10_sendinganchor WHERE name = %s AND enabled"
+    given = Given("sending_anchor_id", text, [sending_anchor.name])
+    first, second, third = (
+        Customer(account="G", memo_type="id", memo=memo) for memo in ("1", "2", "3")
+    )
+    with django_assert_num_queries(2):
+        assert insert_with_rows(first, named(first, "first_name"), given=given)
+        assert insert_with_rows(second, [], given=given)
+    SendingAnchor.objects.update(enabled=False)
+    assert not insert_with_rows(third, named(third, "first_name"), given=given)
+    assert set(Customer.objects.values_list("sending_anchor", "memo")) == {
+        (sending_anchor.pk, "1"),
+        (sending_anchor.pk, "2"),
+    }
+    assert CustomerField.objects.count() == 1

@@ -283,9 +283,9 @@ def test_a_put_costs_as_many_queries_however_many_fields(
     names += ["organization.name", "organization.city", "organization.director_name"]
     names += ["organization.registered_address", "organization.shareholder_name"]
     body = dict.fromkeys(names[:fields], "passport")
-    # One of each is for the token; two of the others are the test's own savepoint.
-    with django_assert_num_queries(2):  # one for all
+    with django_assert_num_queries(1):  # for all, the token too
         api.register(memo="7", type="sender", **body)
+    # Of these, one is for the token, and two are the test's own savepoint.
     with django_assert_num_queries(10):  # insert, lock, read 2, write 2, cases, who waits
         api.register(memo="7", type="sender", **dict.fromkeys(body, "identity"))
     with django_assert_num_queries(7):  # insert, lock, read 2
