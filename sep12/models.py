@@ -224,9 +224,8 @@ _ASKED_OF_CUSTOMER = (
     Customer,
     *("account", "memo_type", "memo", "type", "revision", "screening"),
 )
-# One look into the primary key for each: OFFSET 0 lets the planner see nothing else. A plan
-# outlives what was known of a table when it was made, of a new one that to walk through all of it
-# costs as little.
+# OFFSET 0 keeps other conditions out, so that each is looked for by its key alone. A plan outlives
+# what was known of a table when it was made: of a small one, that any index would do.
 _BY_ID = """(
     SELECT one.* FROM unnest(%s::uuid[]) AS wanted (id)
     CROSS JOIN LATERAL (SELECT * FROM sep12_customer WHERE id = wanted.id OFFSET 0) AS one

@@ -42,11 +42,7 @@ def read_events(anchor: SendingAnchor, *, after: int, limit: int) -> list[Event]
 
     Raises `BadRequest` for a number that was never given: the reader would wait for it for ever.
     """
-    events = list(
-        Event.objects.filter(feed=anchor.pk, number__gt=after)
-        .order_by("number")
-        .select_related("transaction", "transaction__payout")[:limit]
-    )
+    events = list(Event.objects.filter(feed=anchor.pk, number__gt=after).order_by("number")[:limit])
     if after and not events:
         feed = Feed.objects.filter(pk=anchor.pk).first()
         if after > (feed.last if feed else 0):
@@ -54,17 +50,13 @@ def read_events(anchor: SendingAnchor, *, after: int, limit: int) -> list[Event]
     return events
 
 
-def describe_event(
-    event: Event, transaction: dict[str, Any], language: str | None
-) -> dict[str, Any]:
+def describe_event(event: Event, transaction: dict[str, Any], language: str) -> dict[str, Any]:
     """One entry of the feed; `transaction` is the SEP-31 object as it is at present."""
     return {
         "cursor": str(event.number),
         "at": describe_moment(event.at),
         "previous_status": event.from_status,
         "status": event.to_status,
-        "status_message": translate(
-            STATUS_MESSAGES[event.reason], language or event.transaction.lang
-        ),
+        "status_message": translate(STATUS_MESSAGES[event.reason], language),
         "transaction": transaction,
     }

@@ -11,7 +11,7 @@ import binascii
 import re
 import struct
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,7 +22,6 @@ from django.utils.dateparse import parse_datetime
 
 from kernel.errors import BadRequest
 from sep10.authentication import Caller
-from sep31.facts import read_credit
 from sep31.feed import MAX_NUMBER, describe_event, read_events
 from sep31.machine import Status
 from sep31.models import Transaction
@@ -100,8 +99,12 @@ def list_transactions(
     """{"transactions": [SEP-31 objects], "next_cursor": text if there are more}."""
     places = _find_places(caller, request)
     page = places[: request.limit]
-    found = Transaction.objects.select_related("payout").in_bulk([place[1] for place in page])
-    listed = {"transactions": describe_transactions([found[pk] for _, pk in page], language)}
+    listed = {
+        "transactions": [
+            describe_transaction(row, receipt=receipt, refund=refund, language=language)
+            for row, receipt, refund in Transaction.read_several([pk for _, pk in page])
+        ]
+    }
     if len(places) > len(page):
         return {**listed, "next_cursor": _write_place(request.by, page[-1])}
     return listed
@@ -112,28 +115,15 @@ def list_events(
 ) -> dict[str, Any]:
     """{"events": [...], "next_cursor": what to ask for next}; see `sep31.feed`."""
     events = read_events(caller.sending_anchor, after=request.after, limit=request.limit)
-    rows = {event.transaction_id: event.transaction for event in events}
-    described = dict(zip(rows, describe_transactions(list(rows.values()), language), strict=True))
+    told = {}
+    for row, receipt, refund in Transaction.read_several({one.transaction_id for one in events}):
+        described = describe_transaction(row, receipt=receipt, refund=refund, language=language)
+        told[row.pk] = described, language or row.lang
     last = events[-1].number if events else request.after
     return {
-        "events": [
-            describe_event(event, described[event.transaction_id], language) for event in events
-        ],
+        "events": [describe_event(event, *told[event.transaction_id]) for event in events],
         "next_cursor": str(last),
     }
-
-
-def describe_transactions(
-    rows: Sequence[Transaction], language: str | None
-) -> list[dict[str, Any]]:
-    """The SEP-31 objects of these transactions, in their order, with two queries for all."""
-    credited, refunds = read_credit([row.pk for row in rows])
-    return [
-        describe_transaction(
-            row, receipt=credited.get(row.pk), refund=refunds.get(row.pk), language=language
-        )
-        for row in rows
-    ]
 
 
 # -- The query ----------------------------------------------------------------------------------

@@ -6,8 +6,9 @@ Nothing here is ever deleted. `Event` is append-only, which a database trigger e
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
+from typing import Any
 
 from django.db import connections, models
 from django.db.models import F, Q
@@ -199,15 +200,20 @@ class Transaction(models.Model):
         None for the transaction if it is not theirs, for all of it if nobody has that account. One
         query, and only what requests ask of each.
         """
-        for anchor, row, payout, receipt, payment, refund, outgoing in _OWNED.fetch([pk, account]):
-            if row is not None:
-                row.payout = payout
-            if receipt is not None:
-                receipt.payment = payment
-            if refund is not None:
-                refund.outgoing = outgoing
-            return anchor, row, receipt, refund
+        for anchor, *parts in _OWNED.fetch([pk, account]):
+            return anchor, *_put_together(*parts)
         return None
+
+    @classmethod
+    def read_several(
+        cls, ids: Collection[uuid.UUID]
+    ) -> list[tuple[Transaction, Receipt | None, Refund | None]]:
+        """Transactions with what `read_owned` reads with one, in the order of `ids`. One query."""
+        if not ids:
+            return []
+        array = "{" + ",".join(map(str, ids)) + "}"
+        read = (_put_together(*parts) for parts in _SEVERAL.fetch([array]))
+        return [(row, receipt, refund) for row, receipt, refund in read if row is not None]
 
 
 class FeedQuerySet(models.QuerySet["Feed"]):
@@ -393,45 +399,87 @@ class Refund(models.Model):
         return f"{self.amount} of {self.receipt_id}"
 
 
-# IS NOT DISTINCT FROM is = here, but no index can serve it. A plan outlives what was known of a
-# table when it was made: of a new one, that to walk through all of an anchor's costs as little.
+# OFFSET 0 keeps conditions from moving in and out, so that each row is looked for by its key alone.
+# A plan outlives what was known of a table when it was made: of a small one, that any index does.
+_WHAT_BELONGS_TO_IT = """
+    LEFT JOIN LATERAL (
+        SELECT * FROM payouts_payout WHERE id = transaction.payout_id OFFSET 0
+    ) AS payout ON true
+    LEFT JOIN LATERAL (
+        SELECT * FROM sep31_receipt
+        WHERE transaction_id = transaction.id AND credited > 0 OFFSET 0
+    ) AS receipt ON true
+    LEFT JOIN LATERAL (
+        SELECT * FROM stellar_receivedpayment WHERE operation_id = receipt.payment_id OFFSET 0
+    ) AS payment ON true
+    LEFT JOIN LATERAL (
+        SELECT * FROM sep31_refund
+        WHERE transaction_id = transaction.id AND part = 'credited' OFFSET 0
+    ) AS refund ON true
+    LEFT JOIN LATERAL (
+        SELECT * FROM stellar_outgoingpayment WHERE id = refund.outgoing_id OFFSET 0
+    ) AS outgoing ON true
+"""
+_WITH_WHAT_BELONGS_TO_IT: dict[str, Any] = {
+    # All but what only those who change it need: they lock it, and read it after that.
+    "transaction": (
+        Transaction,
+        *("status", "reason", "lang", "amount_in", "amount_in_asset"),
+        *("amount_out", "amount_out_asset", "amount_fee", "amount_fee_asset", "fee_details"),
+        *("quote_id", "funding_method", "required_info_updates", "payout_id"),
+        *("sender_id", "receiver_id", "sender_type", "receiver_type"),
+        *("stellar_account", "memo_type", "memo", "is_muxed"),
+        *("ready_at", "started_at", "updated_at", "completed_at"),
+    ),
+    "payout": (Payout, "status", "rail_reference", "refused_fields"),
+    "receipt": (Receipt, "transaction_id", "credited"),
+    "payment": (ReceivedPayment, "transaction_hash"),
+    "refund": (Refund, "transaction_id", "part", "amount", "fee"),
+    "outgoing": (OutgoingPayment, "status", "transaction_hash"),
+}
 _OWNED = Select(
-    """
-        SELECT {anchor}, {transaction}, {payout}, {receipt}, {payment}, {refund}, {outgoing}
+    f"""
+        SELECT {{anchor}},
+            {{transaction}}, {{payout}}, {{receipt}}, {{payment}}, {{refund}}, {{outgoing}}
         FROM sep10_sendinganchoraccount AS account
         JOIN sep10_sendinganchor AS anchor ON anchor.id = account.sending_anchor_id
-        LEFT JOIN sep31_transaction AS transaction ON transaction.id = %s
-            AND transaction.sending_anchor_id IS NOT DISTINCT FROM anchor.id
-        LEFT JOIN payouts_payout AS payout ON payout.id = transaction.payout_id
-        LEFT JOIN (
-            sep31_receipt AS receipt
-            JOIN stellar_receivedpayment AS payment ON payment.operation_id = receipt.payment_id
-        ) ON receipt.transaction_id = transaction.id AND receipt.credited > 0
-        LEFT JOIN (
-            sep31_refund AS refund
-            JOIN stellar_outgoingpayment AS outgoing ON outgoing.id = refund.outgoing_id
-        ) ON refund.transaction_id = transaction.id AND refund.part = 'credited'
+        LEFT JOIN (SELECT * FROM sep31_transaction WHERE id = %s OFFSET 0) AS transaction
+            ON transaction.sending_anchor_id = anchor.id
+        {_WHAT_BELONGS_TO_IT}
         WHERE account.account = %s
-    """,
-    {
-        "anchor": ASKED_OF_SENDING_ANCHOR,
-        # All but what only those who change it need: they lock it, and read it after that.
-        "transaction": (
-            Transaction,
-            *("status", "reason", "lang", "amount_in", "amount_in_asset"),
-            *("amount_out", "amount_out_asset", "amount_fee", "amount_fee_asset", "fee_details"),
-            *("quote_id", "funding_method", "required_info_updates", "payout_id"),
-            *("sender_id", "receiver_id", "sender_type", "receiver_type"),
-            *("stellar_account", "memo_type", "memo", "is_muxed"),
-            *("ready_at", "started_at", "updated_at", "completed_at"),
-        ),
-        "payout": (Payout, "status", "rail_reference", "refused_fields"),
-        "receipt": (Receipt, "transaction_id", "credited"),
-        "payment": (ReceivedPayment, "transaction_hash"),
-        "refund": (Refund, "transaction_id", "part", "amount", "fee"),
-        "outgoing": (OutgoingPayment, "status", "transaction_hash"),
-    },
+    """,  # noqa: S608
+    {"anchor": ASKED_OF_SENDING_ANCHOR, **_WITH_WHAT_BELONGS_TO_IT},
 )
+_SEVERAL = Select(
+    f"""
+        SELECT {{transaction}}, {{payout}}, {{receipt}}, {{payment}}, {{refund}}, {{outgoing}}
+        FROM unnest(%s::uuid[]) WITH ORDINALITY AS wanted (id, place)
+        CROSS JOIN LATERAL (
+            SELECT * FROM sep31_transaction WHERE id = wanted.id OFFSET 0
+        ) AS transaction
+        {_WHAT_BELONGS_TO_IT}
+        ORDER BY wanted.place
+    """,  # noqa: S608
+    _WITH_WHAT_BELONGS_TO_IT,
+)
+
+
+def _put_together(
+    row: Transaction | None,
+    payout: Payout | None,
+    receipt: Receipt | None,
+    payment: ReceivedPayment | None,
+    refund: Refund | None,
+    outgoing: OutgoingPayment | None,
+) -> tuple[Transaction | None, Receipt | None, Refund | None]:
+    for owner, name, owned in (
+        (row, "payout", payout),
+        (receipt, "payment", payment),
+        (refund, "outgoing", outgoing),
+    ):
+        if owner is not None:
+            owner._state.fields_cache[name] = owned
+    return row, receipt, refund
 
 
 class StatusTime(models.Model):

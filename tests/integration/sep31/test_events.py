@@ -118,7 +118,7 @@ def test_the_queries_do_not_grow_with_the_page(
     for _ in range(10):
         pay(make_transaction(anchor))
     read(anchor)  # how long a status takes is read once a minute
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(3):
         assert len(read(anchor, limit=limit)) == limit
 
 
