@@ -11,6 +11,7 @@ from functools import cached_property, lru_cache
 from typing import Any, TypeVar
 
 from django.conf import settings
+from rest_framework.renderers import JSONRenderer
 
 from kernel.assets import AssetName, parse_asset_name
 from kernel.errors import BadRequest
@@ -245,6 +246,20 @@ def require_listed(asset: AssetName, *, field: str) -> None:
     """Raises `BadRequest` for an asset that GET /info does not list."""
     if not any(asset in (pair.sell, pair.buy) for pair in all_pairs()):
         raise BadRequest(f"{field} is not supported. See GET /info for supported assets.")
+
+
+# The body of GET /info by what the sending anchor may send and the language, and of which pairs.
+_written: dict[tuple[tuple[str, ...], str], tuple[tuple[Pair, ...], bytes]] = {}
+
+
+def write_info(anchor: SendingAnchor | None, language: str) -> bytes:
+    """The body of GET /info in JSON, made once per process for each that is told another."""
+    key = tuple(anchor.allowed_assets) if anchor else (), language
+    pairs, body = _written.get(key, ((), b""))
+    if pairs is not all_pairs():
+        body = JSONRenderer().render({"assets": describe_assets(pairs_for(anchor), language)})
+        _written[key] = all_pairs(), body
+    return body
 
 
 def describe_assets(pairs: Collection[Pair], language: str = ENGLISH) -> list[dict[str, object]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from django.http import HttpResponse
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -13,7 +14,7 @@ from sep10.authentication import Caller
 from sep10.models import SendingAnchor
 from sep10.views import AuthenticatedView, OptionallyAuthenticatedView
 from sep38 import serializers, services
-from sep38.pairs import describe_assets, pairs_for
+from sep38.pairs import write_info
 
 
 def _anchor_of(request: Request) -> SendingAnchor | None:
@@ -27,9 +28,9 @@ class InfoView(MultilingualView, OptionallyAuthenticatedView):
 
     refusal = Forbidden
 
-    def get(self, request: Request) -> Response:
-        pairs = pairs_for(_anchor_of(request))
-        return Response({"assets": describe_assets(pairs, self.language)})
+    def get(self, request: Request) -> HttpResponse:
+        body = write_info(_anchor_of(request), self.language)
+        return HttpResponse(body, content_type="application/json")
 
 
 class PricesView(OptionallyAuthenticatedView):
