@@ -10,6 +10,7 @@ from kernel.schema import (
     FORM,
     JSON,
     MULTIPART,
+    RETRY_AFTER,
     UNAVAILABLE,
     Operation,
     Schema,
@@ -605,6 +606,7 @@ def _post_file() -> Operation:
                     f"{settings.MAX_UNUSED_FILES} files or {settings.MAX_UNUSED_FILE_BYTES} bytes "
                     "may. Name them in PUT /customer, or try again when some have expired",
                 },
+                headers=RETRY_AFTER,
             ),
         },
     )

@@ -6,16 +6,17 @@ was taken belongs to that customer, and goes with the last field that has it.
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Mapping
 from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, Min, Q, Sum
 from django.utils import timezone
 
-from kernel.errors import ApiError, BadRequest
+from kernel.errors import BadRequest, TooManyRequests
 from kernel.rows import insert_rows
 from sep10.authentication import Caller
 from sep12.content import CleanFile, check_type
@@ -29,7 +30,7 @@ PURGE_BATCH = 500
 def new_file(caller: Caller, customer: Customer | None, clean: CleanFile) -> CustomerFile:
     """Keep a file, for `customer` or ahead of one.
 
-    Raises `ApiError` 429 if the sending anchor has too many that no customer uses.
+    Raises `TooManyRequests` if the sending anchor has too many that no customer uses.
     """
     if customer is None:
         _check_room(caller, len(clean.content))
@@ -53,16 +54,18 @@ def _check_room(caller: Caller, size: int) -> None:
     # the limit guards is a disk.
     unused = CustomerFile.objects.filter(
         sending_anchor=caller.sending_anchor, expires_at__isnull=False
-    ).aggregate(count=Count("pk"), bytes=Sum("size", default=0))
+    ).aggregate(count=Count("pk"), bytes=Sum("size", default=0), until=Min("expires_at"))
     if (
         unused["count"] >= settings.MAX_UNUSED_FILES
         or unused["bytes"] + size > settings.MAX_UNUSED_FILE_BYTES
     ):
-        raise ApiError(
+        # If none waits this one alone is too large, and no waiting would help.
+        wait = (unused["until"] or timezone.now()) - timezone.now()
+        raise TooManyRequests(
             f"Too many files wait for their customer: at most {settings.MAX_UNUSED_FILES} files or "
             f"{settings.MAX_UNUSED_FILE_BYTES} bytes may. Name them in PUT /customer, or try again "
             "when some have expired",
-            status=429,
+            retry_after=max(math.ceil(wait.total_seconds()), 1),
         )
 
 
