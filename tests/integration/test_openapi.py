@@ -400,7 +400,7 @@ def _send_one_file_too_many(stage: Stage) -> Any:
 
 def _as_many(count: int) -> Callable[..., Any]:
     class Counted:
-        def aggregate(self, **what: Any) -> dict[str, int]:
+        def aggregate(self, **what: Any) -> dict[str, Any]:
             return {"count": count, "bytes": 0, "until": timezone.now() + timedelta(minutes=1)}
 
     return lambda *args, **which: Counted()

@@ -354,7 +354,8 @@ def test_a_sending_anchor_has_so_many_unused_files_and_no_more(api: Api, setting
     assert refused.status_code == 429
     assert "at most 2 files" in refused.json()["error"]
     # When the first of them expires.
-    [expires_at] = CustomerFile.objects.filter(pk=first).values_list("expires_at", flat=True)
+    expires_at = CustomerFile.objects.get(pk=first).expires_at
+    assert expires_at is not None
     left = (expires_at - timezone.now()).total_seconds()
     assert left <= int(refused.headers["Retry-After"]) <= left + 60
     sent(Api(make_sending_anchor().headers()))
