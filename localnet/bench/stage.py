@@ -47,7 +47,7 @@ Model = TypeVar("Model", bound=models.Model)
 class Scale:
     """How much is measured. Seconds and requests are those of one slice."""
 
-    rounds: int = 6
+    rounds: int = 10
     seconds: float = 0.6
     floor_seconds: float = 0.4
     requests: int = 200
