@@ -319,6 +319,10 @@ LOGGING = {
     "formatters": {
         "plain": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"},
     },
+    "filters": {
+        "once_a_minute": {"()": "kernel.logs.OnceAMinute"},
+        "queue_outage": {"()": "kernel.logs.QueueOutage"},
+    },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
@@ -326,6 +330,9 @@ LOGGING = {
         "django.request": {"level": "ERROR"},
         "django.security.DisallowedHost": {"level": "CRITICAL"},
         "celery": {"level": "WARNING"},
+        "celery.beat": {"filters": ["queue_outage"]},
+        # The sweep finds the same lists missing each time.
+        "sep12.screening.services": {"filters": ["once_a_minute"]},
     },
 }
 
