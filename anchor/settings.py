@@ -322,6 +322,7 @@ LOGGING = {
     "filters": {
         "once_a_minute": {"()": "kernel.logs.OnceAMinute"},
         "queue_outage": {"()": "kernel.logs.QueueOutage"},
+        "database_outage": {"()": "kernel.logs.DatabaseOutage"},
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
@@ -331,6 +332,7 @@ LOGGING = {
         "django.security.DisallowedHost": {"level": "CRITICAL"},
         "celery": {"level": "WARNING"},
         "celery.beat": {"filters": ["queue_outage"]},
+        "celery.app.trace": {"filters": ["database_outage"]},
         # The sweep finds the same lists missing each time.
         "sep12.screening.services": {"filters": ["once_a_minute"]},
     },

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Iterator
 
+import psycopg2
 from kombu.exceptions import OperationalError
 
 SECONDS = 60.0
@@ -30,17 +31,44 @@ class OnceAMinute(logging.Filter):
         return True
 
 
-class QueueOutage(OnceAMinute):
-    """For Celery's beat, which tells of each task that it can't send with two tracebacks: one line
-    a minute for all of them, as long as it is the queue that does not answer."""
+class Outage(OnceAMinute):
+    """What fails because something else does not answer is one line a minute, `words`, and no
+    traceback each time."""
+
+    words: str
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
-        if not any(isinstance(one, OperationalError) for one in _causes(error)):
+        if not any(self.is_outage(one) for one in _causes(error)):
             return True
-        record.msg = "Redis does not answer: scheduled tasks are not sent until it does"
-        record.args, record.exc_info, record.exc_text = (), None, None
+        record.msg, record.args = self.words, ()
+        record.exc_info = record.exc_text = None
         return super().filter(record)
+
+    def is_outage(self, error: BaseException) -> bool:
+        raise NotImplementedError
+
+
+class QueueOutage(Outage):
+    """For Celery's beat, which else tells of each task that it can't send with two tracebacks."""
+
+    words = "Redis does not answer: scheduled tasks are not sent until it does"
+
+    def is_outage(self, error: BaseException) -> bool:
+        return isinstance(error, OperationalError)
+
+
+class DatabaseOutage(Outage):
+    """For Celery's workers, which else tell of each task that fails."""
+
+    words = "PostgreSQL does not answer: tasks fail until it does, and are taken up again then"
+
+    def is_outage(self, error: BaseException) -> bool:
+        if not isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
+            return False
+        # Without a code nobody answered; 08 is a lost connection, 57P a server that shuts down. A
+        # deadlock or a time limit is an OperationalError too, and of another kind.
+        return error.pgcode is None or error.pgcode.startswith(("08", "57P"))
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

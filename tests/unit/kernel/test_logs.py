@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import logging
 
+import psycopg2
 import pytest
 from celery.beat import SchedulingError
+from django.db import DatabaseError
 from kombu.exceptions import OperationalError
 
 from kernel import logs
 
-BEAT, SCREENING = "celery.beat", "sep12.screening.services"
+BEAT, TASKS, SCREENING = "celery.beat", "celery.app.trace", "sep12.screening.services"
 
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    for logger in (BEAT, SCREENING):
+    for logger in (BEAT, TASKS, SCREENING):
         for one in logging.getLogger(logger).filters:
             assert isinstance(one, logs.OnceAMinute)  # the settings name them
             one._said_at.clear()
@@ -58,6 +60,57 @@ def test_another_fault_of_beat_keeps_its_traceback_each_time(
         fail_to_send("sep31.tasks.sweep_transactions", TypeError("not JSON"))
     assert [one.exc_info is not None for one in caplog.records] == [True, True]
     assert "not JSON" in caplog.records[0].getMessage()
+
+
+class WithCode(psycopg2.OperationalError):
+    """As psycopg2 raises it for what PostgreSQL answered."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+    @property
+    def pgcode(self) -> str:
+        return self.code
+
+
+def fail_task(reason: Exception) -> None:
+    """As a worker does it; Django wraps what the driver raises."""
+    try:
+        try:
+            raise reason
+        except Exception as error:
+            raise DatabaseError(str(error)) from error
+    except Exception:
+        logging.getLogger(TASKS).error("Task %s raised unexpected", "sweep", exc_info=True)
+
+
+def test_an_outage_of_the_database_is_one_line_a_minute_for_all_tasks(
+    caplog: pytest.LogCaptureFixture, clock: list[float]
+) -> None:
+    outages = [
+        psycopg2.OperationalError("Connection refused"),
+        psycopg2.InterfaceError("connection already closed"),
+        WithCode("57P01"),
+        WithCode("08006"),
+    ]
+    for reason in outages:
+        fail_task(reason)
+    [told] = caplog.records
+    assert told.getMessage().startswith("PostgreSQL does not answer")
+    assert told.exc_info is None
+    clock[0] += 61
+    fail_task(outages[0])
+    assert len(caplog.records) == 2
+
+
+@pytest.mark.parametrize("code", ["40P01", "57014", "55P03"])
+def test_a_deadlock_and_a_time_limit_are_no_outage(
+    caplog: pytest.LogCaptureFixture, code: str
+) -> None:
+    for _ in range(2):
+        fail_task(WithCode(code))
+    assert [one.exc_info is not None for one in caplog.records] == [True, True]
 
 
 def test_missing_sanctions_lists_are_told_once_a_minute_and_each_by_itself(
