@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import SuspiciousOperation
 from django.db import DatabaseError
 from rest_framework.exceptions import APIException
 from rest_framework.parsers import FormParser
@@ -61,12 +62,11 @@ class AuthenticatedView(ApiView):
     """Only for bearers of a SEP-10 token: `request.user` is the `Caller`.
 
     `refusal` is how the protocol answers a request without a valid token; it comes before
-    anything of the body is read.
+    anything of the body is read. With `admits_late` the view may read a small body first, but
+    hands the caller's sending anchor to `Caller.admit` before it does or tells anything.
     """
 
     refusal: type[ApiError] = Unauthenticated
-    # True where the view reads the caller's sending anchor along with what the request is about,
-    # and hands it to `Caller.admit`, before it does or tells anything.
     admits_late = False
 
     def get_authenticators(self) -> list[Any]:
@@ -77,7 +77,7 @@ class AuthenticatedView(ApiView):
     def handle_exception(self, exc: Exception) -> Response:
         """What is wrong with a request is told to whom we admitted only."""
         caller = self._caller
-        if caller is not None and isinstance(exc, ApiError | APIException):
+        if caller is not None and isinstance(exc, ApiError | APIException | SuspiciousOperation):
             try:
                 caller.ensure_admitted()
             except (InvalidToken, DatabaseError) as error:

@@ -16,10 +16,10 @@ from django.db import transaction
 from django.db.models import Count, Min, Q, Sum
 from django.utils import timezone
 
-from kernel.errors import BadRequest, TooManyRequests
+from kernel.errors import BadRequest, TooLarge, TooManyRequests
 from kernel.rows import insert_rows
 from sep10.authentication import Caller
-from sep12.content import CleanFile, check_type
+from sep12.content import ANY_FIELD, CleanFile, check_type
 from sep12.finding import owned
 from sep12.identity import token_memo
 from sep12.models import Customer, CustomerFile
@@ -52,19 +52,18 @@ def new_file(caller: Caller, customer: Customer | None, clean: CleanFile) -> Cus
 def _check_room(caller: Caller, size: int) -> None:
     # Without a lock: requests at the same moment may pass the limit by their own number, and what
     # the limit guards is a disk.
+    most, most_bytes = settings.MAX_UNUSED_FILES, settings.MAX_UNUSED_FILE_BYTES
+    if size > most_bytes:
+        raise TooLarge(f"{ANY_FIELD} must have at most {most_bytes} bytes, once it is written anew")
+    now = timezone.now()
     unused = CustomerFile.objects.filter(
-        sending_anchor=caller.sending_anchor, expires_at__isnull=False
+        sending_anchor=caller.sending_anchor, expires_at__gt=now
     ).aggregate(count=Count("pk"), bytes=Sum("size", default=0), until=Min("expires_at"))
-    if (
-        unused["count"] >= settings.MAX_UNUSED_FILES
-        or unused["bytes"] + size > settings.MAX_UNUSED_FILE_BYTES
-    ):
-        # If none waits this one alone is too large, and no waiting would help.
-        wait = (unused["until"] or timezone.now()) - timezone.now()
+    if unused["count"] >= most or unused["bytes"] + size > most_bytes:
+        wait = (unused["until"] or now) - now  # or: none is allowed at all
         raise TooManyRequests(
-            f"Too many files wait for their customer: at most {settings.MAX_UNUSED_FILES} files or "
-            f"{settings.MAX_UNUSED_FILE_BYTES} bytes may. Name them in PUT /customer, or try again "
-            "when some have expired",
+            f"Too many files wait for their customer: at most {most} files or {most_bytes} bytes "
+            "may. Name them in PUT /customer, or try again when some have expired",
             retry_after=max(math.ceil(wait.total_seconds()), 1),
         )
 

@@ -6,6 +6,7 @@ import base64
 import binascii
 import secrets
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -387,31 +388,28 @@ def _set_amounts(row: Transaction, request: Request, quote: Quote | None) -> Non
     row.amount_out_asset, row.amount_fee_asset = str(destination), str(price.fee.asset)
 
 
-def _read_customers(caller: Caller, request: Request) -> dict[str, Dossier | None]:
-    """What we know of the customers named in the request, by role; None where none is.
+def _read_customers(caller: Caller, request: Request) -> dict[uuid.UUID, Dossier]:
+    """What we know of the customers named in the request, of those that are the caller's."""
+    ids = set()
+    for text in (request.sender_id, request.receiver_id):
+        with suppress(ValueError):  # what is no id is told of in its turn
+            ids |= {uuid.UUID(text)} if text else set()
+    return read_owned_dossiers(caller, ids) if ids else {}
 
-    Raises `BadRequest` for one that is not the caller's.
-    """
+
+def _set_customers(row: Transaction, dossiers: dict[uuid.UUID, Dossier], request: Request) -> bool:
+    """Put the customers on the transaction; whether all that we must know is known."""
     ids = {
         "sender": _read_id(request.sender_id, "sender_id"),
         "receiver": _read_id(request.receiver_id, "receiver_id"),
     }
-    named = {pk for pk in ids.values() if pk is not None}
-    dossiers = read_owned_dossiers(caller, named) if named else {}
-    for role, customer_id in ids.items():
-        if customer_id is not None and customer_id not in dossiers:
-            raise _unknown_customer(f"{role}_id")
-    return {role: dossiers.get(pk) if pk else None for role, pk in ids.items()}
-
-
-def _set_customers(
-    row: Transaction, customers: dict[str, Dossier | None], request: Request
-) -> bool:
-    """Put the customers on the transaction; whether all that we must know is known."""
     ready = True
-    for role, dossier in customers.items():
+    for role, customer_id in ids.items():
+        dossier = dossiers.get(customer_id) if customer_id else None
+        if customer_id and dossier is None:
+            raise _unknown_customer(f"{role}_id")
         asked = _type_asked(role, request, dossier.customer if dossier else None)
-        setattr(row, f"{role}_id", dossier.customer.pk if dossier else None)
+        setattr(row, f"{role}_id", customer_id)
         setattr(row, f"{role}_type", asked.name if asked else "")
         if asked is not None:
             ready = _is_accepted(dossier, asked) and ready

@@ -255,11 +255,11 @@ _written: dict[tuple[tuple[str, ...], str], tuple[tuple[Pair, ...], bytes]] = {}
 def write_info(anchor: SendingAnchor | None, language: str) -> bytes:
     """The body of GET /info in JSON, made once per process for each that is told another."""
     key = tuple(anchor.allowed_assets) if anchor else (), language
-    pairs, body = _written.get(key, ((), b""))
-    if pairs is not all_pairs():
+    written = _written.get(key)
+    if written is None or written[0] is not all_pairs():
         body = JSONRenderer().render({"assets": describe_assets(pairs_for(anchor), language)})
-        _written[key] = all_pairs(), body
-    return body
+        written = _written[key] = all_pairs(), body
+    return written[1]
 
 
 def describe_assets(pairs: Collection[Pair], language: str = ENGLISH) -> list[dict[str, object]]:

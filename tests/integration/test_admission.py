@@ -17,10 +17,13 @@ from django.apps import apps
 from django.utils import timezone
 
 from sep10.models import SendingAnchor, SendingAnchorAccount
-from tests.fixtures.documented import JSON, Documented, World, operations, rate_now
+from tests.fixtures.documented import JSON, MULTIPART, Documented, World, operations, rate_now
+from tests.fixtures.documents import photo
 from tests.fixtures.transactions import order, register_both
 
 pytestmark = pytest.mark.django_db
+
+FORM = "application/x-www-form-urlencoded"
 
 OPERATIONS = {name: one for name, one in operations().items() if one.takes_token}
 
@@ -82,6 +85,8 @@ def test_whom_we_do_not_admit_is_told_so_and_nothing_else(
         world.send(one, b"x", "text/plain"),
         world.send(one, body, media_type, query={"lang": ["en", "es"]}),
         world.send(one, body, media_type, path=bad_id),
+        world.send(one, b'{"a": "' + b"x" * 300_000 + b'"}'),
+        world.send(one, "&".join(f"a{n}=1" for n in range(2000)).encode(), FORM),
     ):
         assert (answer.status_code, answer.json()) == (refusal(one), {"error": message})
     assert all_rows() == before
@@ -96,3 +101,18 @@ def test_a_repeated_key_is_no_way_in(reason: str, world: World) -> None:
     shut_out()
     answer = world.send(one, body, headers=headers)
     assert (answer.status_code, answer.json()) == (403, {"error": message})
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_nobody_opens_the_files_of_whom_we_do_not_admit(
+    reason: str, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise AssertionError("a file was opened")
+
+    monkeypatch.setattr("sep12.serializers.check_content", fail)
+    monkeypatch.setattr("sep12.file_views.check_content", fail)
+    REASONS[reason][0]()
+    for name, field in (("put_customer", "photo_id_front"), ("post_customer_file", "file")):
+        answer = world.send(OPERATIONS[name], {field: photo()}, MULTIPART)
+        assert answer.status_code == 401

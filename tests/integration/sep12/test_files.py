@@ -353,6 +353,11 @@ def test_a_sending_anchor_has_so_many_unused_files_and_no_more(api: Api, setting
     refused = send(api)
     assert refused.status_code == 429
     assert "at most 2 files" in refused.json()["error"]
+    expire(first)  # and the purge has not come by yet
+    sent(api)
+    waiting = CustomerFile.objects.filter(expires_at__gt=timezone.now())
+    first = str(waiting.earliest("expires_at").pk)
+    refused = send(api)
     # When the first of them expires.
     expires_at = CustomerFile.objects.get(pk=first).expires_at
     assert expires_at is not None
@@ -368,6 +373,8 @@ def test_nor_so_many_bytes(api: Api, settings: Any) -> None:
     settings.MAX_UNUSED_FILE_BYTES = 2 * size
     sent(api)
     assert send(api).status_code == 429
+    settings.MAX_UNUSED_FILE_BYTES = size - 1
+    assert send(api).status_code == 413  # no waiting would help
     photo = SimpleUploadedFile("f.png", uploads.png(), "image/png")
     assert api.form(photo_id_front=photo).status_code == 202
 

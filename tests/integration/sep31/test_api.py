@@ -318,6 +318,9 @@ def test_limits_agreed_with_a_sending_anchor_hold(anchor):
     anchor.sending_anchor.max_daily_amount = 250
     anchor.sending_anchor.save()
     assert post_transaction(anchor, amount="151").status_code == 400
+    # Before anything is said of the customers.
+    refused = post_transaction(anchor, amount="151", sender_id="x")
+    assert "at most 150, as agreed with you" in refused.json()["error"]
     assert post_transaction(anchor, amount="150").status_code == 201
     refused = post_transaction(anchor, amount="101")
     assert refused.status_code == 400

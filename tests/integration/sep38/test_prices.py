@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 import pytest
 from django.utils import timezone
 
+from sep38 import pairs
 from sep38.models import Rate
 from tests.integration.sep38.conftest import MXN, USD, USDC
 
@@ -222,3 +223,9 @@ def test_only_get_is_served(client, db, path):
     response = client.post(f"/sep38/{path}", {}, content_type="application/json")
     assert response.status_code == 405
     assert response.json()["error"]
+
+
+def test_info_of_an_anchor_without_pairs_is_an_empty_list(client, settings):
+    settings.ANCHOR = {key: value for key, value in settings.ANCHOR.items() if key != "pairs"}
+    pairs.all_pairs.cache_clear()
+    assert client.get("/sep38/info").json() == {"assets": []}
