@@ -148,10 +148,7 @@ class MultilingualView(ApiView):
         self, request: Request, response: Any, *args: Any, **kwargs: Any
     ) -> Response:
         response = super().finalize_response(request, response, *args, **kwargs)
-        if "Vary" in response.headers:
-            patch_vary_headers(response, ["Accept-Language"])
-        else:
-            response.headers["Vary"] = "Accept-Language"
+        patch_vary_headers(response, ["Accept-Language"])
         if self.language and response.status_code < 300:
             response.headers["Content-Language"] = self.language
         return response

@@ -7,7 +7,7 @@ longer than what most of them do.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, cast
 
@@ -58,6 +58,12 @@ class Statement:
             cursor.execute(f"PREPARE {name} AS {self._body}; {execute}", params)
             prepared[self] = execute
         return cursor
+
+
+def as_array(values: Iterable[object]) -> str:
+    """The value of a parameter that is an array, of UUIDs for example: no element may hold what
+    means something in PostgreSQL's arrays. psycopg2 would ask each element how it is written."""
+    return "{" + ",".join(map(str, values)) + "}"
 
 
 class Select:

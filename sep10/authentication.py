@@ -74,7 +74,7 @@ class BearerAuthentication(BaseAuthentication):
 
     Raises `refusal` (the protocol's own 401 or 403) for a token that is bad, expired or revoked,
     and, if `required`, for none at all. With `admits_late` it verifies the token and asks the
-    database nothing: the caller is not admitted yet.
+    database nothing, unless a form comes with it: the caller is not admitted yet.
     """
 
     def __init__(
@@ -92,7 +92,9 @@ class BearerAuthentication(BaseAuthentication):
             raise self.refusal(
                 "This needs a SEP-10 token in the header Authorization: Bearer <token>"
             )
-        find = read_caller if self.admits_late else find_caller
+        # Of nobody else are files taken in, let alone opened.
+        reads_little = request._request.content_type in ("", "application/json")
+        find = read_caller if self.admits_late and reads_little else find_caller
         try:
             return find(words[1]), None
         except InvalidToken as error:

@@ -80,12 +80,12 @@ ASKED_OF_SENDING_ANCHOR = (
     *("name", "enabled", "allowed_callback_hosts", "allowed_assets", "client_domains"),
     *("max_transaction_amount", "max_daily_amount", "tokens_valid_from"),
 )
+ACCOUNT_AND_ANCHOR = """
+    sep10_sendinganchoraccount AS account
+    JOIN sep10_sendinganchor AS anchor ON anchor.id = account.sending_anchor_id
+"""
 _OF_ACCOUNT = Select(
-    """
-        SELECT {anchor} FROM sep10_sendinganchor anchor
-        JOIN sep10_sendinganchoraccount account ON account.sending_anchor_id = anchor.id
-        WHERE account.account = %s
-    """,
+    f"SELECT {{anchor}} FROM {ACCOUNT_AND_ANCHOR} WHERE account.account = %s",  # noqa: S608
     {"anchor": ASKED_OF_SENDING_ANCHOR},
 )
 
@@ -104,9 +104,8 @@ class SendingAnchorAccount(models.Model):
 
 # The account (G...) and client domain of whoever may use this service now. `Caller.admit` says the
 # same of a sending anchor that was read.
-_MAY_CALL = """
-    FROM sep10_sendinganchoraccount AS account
-    JOIN sep10_sendinganchor AS anchor ON anchor.id = account.sending_anchor_id
+_MAY_CALL = f"""
+    FROM {ACCOUNT_AND_ANCHOR}
     WHERE account.account = %s AND anchor.enabled
     AND (cardinality(anchor.client_domains) = 0 OR %s = ANY (anchor.client_domains))
 """

@@ -86,8 +86,11 @@ def _by_identity(identity: Identity) -> dict[str, str]:
     }
 
 
-def check_found(customer: Customer, params: CustomerParams) -> None:
-    if params.id is not None and params.names_memo:
+def check_found(customer: Customer | None, params: CustomerParams) -> None:
+    """Raises `NotFound` for an `id` of nobody, `BadRequest` for one that contradicts the memo."""
+    if customer is None and params.id is not None:
+        raise no_such_id()
+    if customer is not None and params.id is not None and params.names_memo:
         found = (customer.account, customer.memo_type, customer.memo)
         named = params.identity
         if found != (named.account, named.memo_type, named.memo):
@@ -106,12 +109,9 @@ def find_dossier(caller: Caller, params: CustomerParams) -> Dossier | None:
         rows = Customer.objects.owned_with_states([where["pk"]], caller.account)
     else:
         rows = Customer.objects.named_with_states(**where)
-    found = [one for one in _admit(caller, rows) if _is(one.customer, where)]
-    if not found and params.id is not None:
-        raise no_such_id()
-    for one in found:
-        check_found(one.customer, params)
-    return found[0] if found else None
+    found = next((one for one in _admit(caller, rows) if _is(one.customer, where)), None)
+    check_found(found.customer if found else None, params)
+    return found
 
 
 def _is(customer: Customer, where: dict[str, Any]) -> bool:
@@ -124,10 +124,7 @@ def find_customer(caller: Caller, params: CustomerParams) -> Customer | None:
     Raises `NotFound` for an unknown `id` or transaction.
     """
     customer = Customer.objects.present().filter(**locate(caller, params)).first()
-    if customer is None and params.id is not None:
-        raise no_such_id()
-    if customer is not None:
-        check_found(customer, params)
+    check_found(customer, params)
     return customer
 
 

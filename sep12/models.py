@@ -12,8 +12,8 @@ from django.db.models import BooleanField, Exists, ExpressionWrapper, F, OuterRe
 
 from kernel.languages import ENGLISH
 from kernel.sealed import SealedBytesField, SealedTextField
-from kernel.statements import Select
-from sep10.models import ASKED_OF_SENDING_ANCHOR, SendingAnchor
+from kernel.statements import Select, as_array
+from sep10.models import ACCOUNT_AND_ANCHOR, ASKED_OF_SENDING_ANCHOR, SendingAnchor
 
 
 class CustomerQuerySet(models.QuerySet["Customer"]):
@@ -34,14 +34,14 @@ class CustomerQuerySet(models.QuerySet["Customer"]):
         """Those of `ids` that were not erased, each with the states of its fields (name, status,
         error, whether there is a value) and what was decided on it (type, status, message,
         revision). One query, which opens no value."""
-        return _WITH_STATES.fetch([_as_array(ids)])
+        return _WITH_STATES.fetch([as_array(ids)])
 
     def owned_with_states(
         self, ids: Collection[uuid.UUID], account: str
     ) -> Iterator[tuple[SendingAnchor, Customer | None, list[list[Any]], list[list[Any]]]]:
         """As `with_states`, those of `account` (G...), each beside the account's sending anchor;
         None once if there are none of it, and nothing at all if nobody has that account."""
-        return _OWNED_WITH_STATES.fetch([_as_array(ids), account])
+        return _OWNED_WITH_STATES.fetch([as_array(ids), account])
 
     def named_with_states(
         self, account: str, memo_type: str, memo: str
@@ -240,8 +240,7 @@ def _beside_sending_anchor(customers: str) -> Select:
     return Select(
         f"""
             SELECT {{anchor}}, {{customer}}, {_STATES}
-            FROM sep10_sendinganchoraccount AS account
-            JOIN sep10_sendinganchor AS anchor ON anchor.id = account.sending_anchor_id
+            FROM {ACCOUNT_AND_ANCHOR}
             LEFT JOIN {customers}
                 AND customer.account = account.account AND customer.erased_at IS NULL
             WHERE account.account = %s
@@ -254,10 +253,6 @@ _OWNED_WITH_STATES = _beside_sending_anchor(f"{_BY_ID} AS customer ON true")
 _NAMED_WITH_STATES = _beside_sending_anchor(
     "sep12_customer AS customer ON customer.memo_type = %s AND customer.memo = %s"
 )
-
-
-def _as_array(ids: Collection[uuid.UUID]) -> str:
-    return "{" + ",".join(map(str, ids)) + "}"
 
 
 _HAS_TEXT = ExpressionWrapper(Q(value__isnull=False), output_field=BooleanField())

@@ -14,9 +14,9 @@ from django.db import connections, models
 from django.db.models import F, Q
 
 from kernel.sealed import SealedJSONField
-from kernel.statements import Select
+from kernel.statements import Select, as_array
 from payouts.models import Payout
-from sep10.models import ASKED_OF_SENDING_ANCHOR, SendingAnchor
+from sep10.models import ACCOUNT_AND_ANCHOR, ASKED_OF_SENDING_ANCHOR, SendingAnchor
 from sep12.models import Customer
 from sep31.machine import OPEN, Reason, Status
 from sep38.models import Quote
@@ -211,8 +211,7 @@ class Transaction(models.Model):
         """Transactions with what `read_owned` reads with one, in the order of `ids`. One query."""
         if not ids:
             return []
-        array = "{" + ",".join(map(str, ids)) + "}"
-        read = (_put_together(*parts) for parts in _SEVERAL.fetch([array]))
+        read = (_put_together(*parts) for parts in _SEVERAL.fetch([as_array(ids)]))
         return [(row, receipt, refund) for row, receipt, refund in read if row is not None]
 
 
@@ -441,8 +440,7 @@ _OWNED = Select(
     f"""
         SELECT {{anchor}},
             {{transaction}}, {{payout}}, {{receipt}}, {{payment}}, {{refund}}, {{outgoing}}
-        FROM sep10_sendinganchoraccount AS account
-        JOIN sep10_sendinganchor AS anchor ON anchor.id = account.sending_anchor_id
+        FROM {ACCOUNT_AND_ANCHOR}
         LEFT JOIN (SELECT * FROM sep31_transaction WHERE id = %s OFFSET 0) AS transaction
             ON transaction.sending_anchor_id = anchor.id
         {_WHAT_BELONGS_TO_IT}
