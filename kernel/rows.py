@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from decimal import Decimal
 from functools import cache, lru_cache
 from operator import attrgetter
 from typing import Any
@@ -45,13 +42,26 @@ def insert_rows(rows: Sequence[models.Model], *, unless_there: bool = False) -> 
 
 
 @dataclass(frozen=True)
+class Condition:
+    """A condition in SQL, and its values in the order of their `%s`."""
+
+    text: str
+    params: Sequence[Any]
+
+
+@dataclass(frozen=True)
 class Given:
     """A SELECT of one value, in one row or none, that decides on an insert: the row comes if there
-    is one, with the value in `column`, whatever it has there itself."""
+    is one, with the value in `column`, whatever it has there itself. It ends with its WHERE."""
 
     column: str
     text: str
     params: Sequence[Any]
+
+    def only_if(self, condition: Condition) -> Given:
+        """The same, if `condition` holds too, which may name the tables of the SELECT."""
+        text = f"{self.text} AND ({condition.text})"
+        return Given(self.column, text, [*self.params, *condition.params])
 
 
 def insert_with_rows(
@@ -107,9 +117,8 @@ def _values(rows: Sequence[models.Model]) -> list[Any]:
         of_row = list(columns.read(row))
         for place, field in columns.set_themselves:
             of_row[place] = field.pre_save(row, add=True)
-        for place, value in enumerate(of_row):
-            if type(value) not in columns.plain[place]:
-                of_row[place] = columns.convert[place](value)
+        for place, convert in columns.convert:
+            of_row[place] = convert(of_row[place])
         values += of_row
         row._state.adding = False
         row._state.db = DEFAULT_DB_ALIAS
@@ -118,17 +127,15 @@ def _values(rows: Sequence[models.Model]) -> list[Any]:
 
 @dataclass(frozen=True)
 class _Columns:
-    """How the values of a model's columns are read from a row, and what becomes of each."""
+    """How the values of a model's columns are read from a row, and what becomes of some, each with
+    its place."""
 
     read: Callable[[models.Model], tuple[Any, ...]]
-    set_themselves: list[tuple[int, models.Field[Any, Any]]]  # with their places: `auto_now`
-    plain: list[frozenset[type]]
-    convert: list[Callable[[Any], Any]]
+    set_themselves: list[tuple[int, models.Field[Any, Any]]]  # `auto_now`
+    convert: list[tuple[int, Callable[[Any], Any]]]
 
 
-# Django leaves a value of these types as it is for a column of one of its simple fields, after
-# many calls that find nothing to do.
-_PLAIN: frozenset[type] = frozenset({type(None), str, int, bool, Decimal, datetime})
+# Django leaves a value of these as it is, after many calls that find nothing to do.
 _SIMPLE = (
     *(models.CharField, models.TextField, models.IntegerField, models.BooleanField),
     *(models.DecimalField, models.DateTimeField, models.UUIDField),
@@ -141,13 +148,20 @@ def _columns(model: type[models.Model]) -> _Columns:
     return _Columns(
         read=attrgetter(*(field.attname for field in fields)),
         set_themselves=[
-            (place, field)
-            for place, field in enumerate(fields)
-            if type(field).pre_save is not models.Field.pre_save
+            (place, field) for place, field in enumerate(fields) if _sets_itself(field)
         ],
-        plain=[_PLAIN if _is_simple(field) else frozenset() for field in fields],
-        convert=[_converter(field) for field in fields],
+        convert=[
+            (place, _converter(field))
+            for place, field in enumerate(fields)
+            if not _is_simple(field)
+        ],
     )
+
+
+def _sets_itself(field: models.Field[Any, Any]) -> bool:
+    if isinstance(field, models.DateField):
+        return field.auto_now or field.auto_now_add
+    return type(field).pre_save is not models.Field.pre_save
 
 
 def _is_simple(field: models.Field[Any, Any]) -> bool:
@@ -158,22 +172,10 @@ def _is_simple(field: models.Field[Any, Any]) -> bool:
 
 
 def _converter(field: models.Field[Any, Any]) -> Callable[[Any], Any]:
-    def prepare(value: Any) -> Any:
-        return field.get_db_prep_save(value, connection)
-
-    def prepare_simple(value: Any) -> Any:
-        # As text, which psycopg2 would make of them too, with more ado.
-        if isinstance(value, uuid.UUID):
-            return str(value)
-        return str.__str__(value) if isinstance(value, str) else prepare(value)
-
-    def write_json(value: Any) -> Any:
-        return None if value is None else json.dumps(value, cls=encoder)
-
-    if type(field) is models.JSONField:
-        encoder = field.encoder
-        return write_json
-    return prepare_simple if _is_simple(field) else prepare
+    if type(field) is not models.JSONField:
+        return lambda value: field.get_db_prep_save(value, connection)
+    encode = (field.encoder or json.JSONEncoder)().encode
+    return lambda value: None if value is None else encode(value)
 
 
 @lru_cache(maxsize=64)

@@ -112,7 +112,7 @@ _MAY_CALL = f"""
 # And the moment (Unix seconds) in which their token was issued; selects the sending anchor's key.
 ADMITTED = f"""
     SELECT anchor.id {_MAY_CALL}
-    AND (anchor.tokens_valid_from IS NULL OR anchor.tokens_valid_from <= to_timestamp(%s))
+    AND (anchor.tokens_valid_from IS NULL OR anchor.tokens_valid_from <= to_timestamp(%s::bigint))
 """
 
 

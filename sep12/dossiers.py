@@ -12,7 +12,7 @@ from sep12.decisions import customer_decisions
 from sep12.models import Customer, CustomerField, Decision
 from sep12.screening import screening_enabled
 from sep12.serializers import write_customer
-from sep12.status import Assessment, FieldState, Verdict, assess
+from sep12.status import CLEAR, Assessment, FieldState, Verdict, assess
 from sep12.types import CustomerType, default_customer_type
 
 
@@ -48,7 +48,7 @@ class Dossier:
             customer_type,
             self.fields,
             self.decide(customer_type),
-            screening=_screening(self.customer),
+            screening=effective_screening(self.customer.screening, screening_enabled()),
         )
 
     def describe(self, customer_type: CustomerType, language: str = ENGLISH) -> dict[str, Any]:
@@ -58,12 +58,10 @@ class Dossier:
         )
 
 
-def _screening(customer: Customer) -> str:
-    """What screening says, as `assess` wants it. Whom an operator found on a list stays blocked
-    when screening is switched off."""
-    if screening_enabled() or customer.screening == Customer.Screening.BLOCKED:
-        return customer.screening
-    return Customer.Screening.CLEAR
+def effective_screening(state: str, enabled: bool) -> str:
+    """What screening says, as `assess` wants it, of a customer in that `Customer.Screening`. Whom
+    an operator found on a list stays blocked when screening is switched off."""
+    return state if enabled or state == Customer.Screening.BLOCKED else CLEAR
 
 
 def read_dossiers(customer_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Dossier]:

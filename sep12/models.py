@@ -12,7 +12,7 @@ from django.db.models import BooleanField, Exists, ExpressionWrapper, F, OuterRe
 
 from kernel.languages import ENGLISH
 from kernel.sealed import SealedBytesField, SealedTextField
-from kernel.statements import Select, as_array
+from kernel.statements import Select
 from sep10.models import ACCOUNT_AND_ANCHOR, ASKED_OF_SENDING_ANCHOR, SendingAnchor
 
 
@@ -34,14 +34,14 @@ class CustomerQuerySet(models.QuerySet["Customer"]):
         """Those of `ids` that were not erased, each with the states of its fields (name, status,
         error, whether there is a value) and what was decided on it (type, status, message,
         revision). One query, which opens no value."""
-        return _WITH_STATES.fetch([as_array(ids)])
+        return _WITH_STATES.fetch([list(ids)])
 
     def owned_with_states(
         self, ids: Collection[uuid.UUID], account: str
     ) -> Iterator[tuple[SendingAnchor, Customer | None, list[list[Any]], list[list[Any]]]]:
         """As `with_states`, those of `account` (G...), each beside the account's sending anchor;
         None once if there are none of it, and nothing at all if nobody has that account."""
-        return _OWNED_WITH_STATES.fetch([as_array(ids), account])
+        return _OWNED_WITH_STATES.fetch([list(ids), account])
 
     def named_with_states(
         self, account: str, memo_type: str, memo: str

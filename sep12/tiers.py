@@ -12,10 +12,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from itertools import zip_longest
 
+from kernel.assets import AssetName
 from sep1.assets import ReceivedAsset
-from sep12.types import KINDS, CustomerType, customer_types
+from sep12.types import KINDS, CustomerType, CustomerTypes, customer_types
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,15 @@ def ladders(
     role: str, asset: ReceivedAsset, funding_method: str
 ) -> dict[str, tuple[CustomerType, ...]]:
     """The types of that role for these payments, by kind, lowest first."""
+    return _ladders(customer_types(), role, asset.name, funding_method)
+
+
+@lru_cache(maxsize=256)
+def _ladders(
+    types: CustomerTypes, role: str, asset: AssetName, funding_method: str
+) -> dict[str, tuple[CustomerType, ...]]:
     fitting = [
-        one
-        for one in customer_types().values()
-        if one.role == role and one.covers(asset.name, funding_method)
+        one for one in types.values() if one.role == role and one.covers(asset, funding_method)
     ]
     fitting.sort(key=lambda one: one.from_amount)
     return {kind: tuple(one for one in fitting if one.kind == kind) for kind in KINDS}

@@ -184,13 +184,21 @@ def _choices(type_name: str, given: object, listed: set[str]) -> dict[str, tuple
     return found
 
 
+class CustomerTypes(dict[str, CustomerType]):
+    """Types by name. Each is its own key, for whoever remembers what follows from one."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+
 @lru_cache(maxsize=1)
-def customer_types() -> dict[str, CustomerType]:
+def customer_types() -> CustomerTypes:
     """All types by name, in the order of the configuration. Raises `ImproperlyConfigured`."""
     configured = settings.ANCHOR.get("customer_types", {})
     types = [read_type(name, entry) for name, entry in configured.items()]
     everywhere = frozenset(name for one in types for name in one.listed)
-    return {one.name: replace(one, of_others=everywhere - set(one.listed)) for one in types}
+    return CustomerTypes(
+        {one.name: replace(one, of_others=everywhere - set(one.listed)) for one in types}
+    )
 
 
 def get_customer_type(name: str) -> CustomerType:

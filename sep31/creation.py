@@ -1,229 +1,42 @@
-"""POST /transactions: read the request, hold it against what we offer, write the transaction."""
+"""POST /transactions: hold a request against what we know, and write the transaction."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import secrets
 import uuid
-from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Sum
 from django.utils import timezone
 
-from kernel.api import require_text
-from kernel.assets import AssetName, parse_asset_name
 from kernel.errors import BadRequest, NotFound
 from kernel.instances import new_instance
-from kernel.languages import ENGLISH, Phrase
-from kernel.money import format_amount, parse_amount
-from kernel.rows import insert_with_rows
-from sep1.assets import ReceivedAsset, find_received_asset
+from kernel.languages import Phrase
+from kernel.money import format_amount
+from kernel.rows import Condition, Given, insert_with_rows
 from sep10.authentication import Caller
 from sep10.models import SendingAnchor
+from sep12.accepted import accepted_beyond_doubt
 from sep12.cases import ask_for_decision
 from sep12.dossiers import Dossier
 from sep12.finding import read_owned_dossiers
-from sep12.models import Customer
 from sep12.tiers import choose_type, types_for
 from sep12.types import CustomerType
 from sep31.amounts import split_one_to_one
 from sep31.facts import customers_of
-from sep31.info import describe_fields
 from sep31.machine import Reason, Status
 from sep31.models import Event, Transaction
+from sep31.requests import Request
 from sep38.models import Quote
 from sep38.services import get_owned_quote, price_now
 
 MEMO_TRIES = 5
 DAY = timedelta(days=1)
-
-
-@dataclass(frozen=True)
-class Request:
-    """A well-formed POST /transactions; nothing in it was checked against our tables yet."""
-
-    asset: ReceivedAsset
-    amount: Decimal
-    destination: AssetName | None
-    quote_id: str | None
-    sender_id: str | None
-    receiver_id: str | None
-    funding_method: str
-    refund_memo_type: str
-    refund_memo: str
-    lang: str
-    fields: dict[str, str]
-    is_muxed: bool = False
-
-
-def read_request(data: dict[str, Any], language: str = ENGLISH) -> Request:
-    """SEP-31, POST Transactions, Request Parameters. Raises `BadRequest` naming the field.
-
-    `language` is the one asked for, by `lang` too.
-    """
-    require_text(data, "lang", max_length=10, required=False)
-    code = require_text(data, "asset_code", max_length=12)
-    issuer = require_text(data, "asset_issuer", max_length=56, required=False)
-    asset = find_received_asset(str(code), issuer)
-    if asset is None:
-        raise BadRequest("asset_code and asset_issuer must name an asset listed in GET /info")
-    if "amount" not in data:
-        raise BadRequest(Phrase("{field} is required", field="amount"))
-    amount = parse_amount(data["amount"], field="amount")
-    _check_limits(amount, asset)
-    memo_type, memo = _read_refund_memo(data)
-    return Request(
-        asset=asset,
-        amount=amount,
-        destination=_read_destination(data),
-        quote_id=require_text(data, "quote_id", max_length=36, required=False),
-        sender_id=require_text(data, "sender_id", max_length=36, required=False),
-        receiver_id=require_text(data, "receiver_id", max_length=36, required=False),
-        funding_method=_read_funding_method(data, asset),
-        refund_memo_type=memo_type,
-        refund_memo=memo,
-        lang=language,
-        fields=read_fields(data, asset, language),
-        is_muxed=_read_account_type(data),
-    )
-
-
-def _check_limits(amount: Decimal, asset: ReceivedAsset) -> None:
-    if asset.min_amount is not None and amount < asset.min_amount:
-        raise BadRequest(
-            Phrase(
-                "{field} must be at least {amount}",
-                field="amount",
-                amount=format_amount(asset.min_amount),
-            )
-        )
-    if asset.max_amount is not None and amount > asset.max_amount:
-        raise BadRequest(
-            Phrase(
-                "{field} must be at most {amount}",
-                field="amount",
-                amount=format_amount(asset.max_amount),
-            )
-        )
-
-
-def _read_destination(data: dict[str, Any]) -> AssetName | None:
-    text = require_text(data, "destination_asset", max_length=80, required=False)
-    if text is None:
-        return None
-    try:
-        return parse_asset_name(text)
-    except ValueError as error:
-        raise BadRequest(
-            Phrase("destination_asset is not valid: {reason}", reason=Phrase(str(error)))
-        ) from error
-
-
-def _read_funding_method(data: dict[str, Any], asset: ReceivedAsset) -> str:
-    method = require_text(data, "funding_method", max_length=40, required=False)
-    if method is None:
-        # Required since SEP-31 3.1; clients of 3.0 do not send it, and one choice is no choice.
-        return asset.funding_methods[0]
-    if method not in asset.funding_methods:
-        raise BadRequest(
-            Phrase(
-                "{field} must be one of: {choices}",
-                field="funding_method",
-                choices=", ".join(asset.funding_methods),
-            )
-        )
-    return method
-
-
-def _read_account_type(data: dict[str, Any]) -> bool:
-    """An extension: whether the memo is wanted inside the address (M...), as an id."""
-    kind = require_text(data, "stellar_account_type", max_length=20, required=False)
-    if kind not in (None, "account", "muxed"):
-        raise BadRequest("stellar_account_type must be account or muxed")
-    return kind == "muxed"
-
-
-def _read_refund_memo(data: dict[str, Any]) -> tuple[str, str]:
-    """(type, memo) with a hash in hex, as the ledger's memos are stored; ("", "") if absent."""
-    memo = data.get("refund_memo")
-    memo_type = require_text(data, "refund_memo_type", max_length=4, required=False)
-    if memo in (None, "") and memo_type is None:
-        return "", ""
-    if memo in (None, "") or memo_type is None:
-        raise BadRequest("refund_memo and refund_memo_type must be given together")
-    if memo_type == "id":
-        return "id", _read_id_memo(memo)
-    text = require_text(data, "refund_memo", max_length=64)
-    assert text is not None
-    if memo_type == "text":
-        if len(text.encode()) > 28:
-            raise BadRequest("refund_memo of type text must be at most 28 bytes long")
-        return "text", text
-    if memo_type == "hash":
-        return "hash", _read_hash_memo(text)
-    raise BadRequest("refund_memo_type must be id, text or hash")
-
-
-def _read_id_memo(memo: object) -> str:
-    text = str(memo) if isinstance(memo, str | int) and not isinstance(memo, bool) else ""
-    if not (text.isascii() and text.isdigit() and len(text) <= 20 and int(text) < 2**64):
-        raise BadRequest("refund_memo of type id must be a whole number below 2^64")
-    return str(int(text))
-
-
-def _read_hash_memo(text: str) -> str:
-    try:
-        raw = bytes.fromhex(text) if len(text) == 64 else base64.b64decode(text, validate=True)
-    except (ValueError, binascii.Error):
-        raw = b""
-    if len(raw) != 32:
-        raise BadRequest("refund_memo of type hash must be 32 bytes in base64 or hex")
-    return raw.hex()
-
-
-def read_fields(
-    data: dict[str, Any], asset: ReceivedAsset, language: str = ENGLISH
-) -> dict[str, str]:
-    """The deprecated `fields.transaction`: known names only, all required ones there.
-
-    Raises `BadRequest`; for missing ones with SEP-31's `transaction_info_needed` body.
-    """
-    given = data.get("fields", {})
-    given = {} if given is None else given
-    values = given.get("transaction", {}) if isinstance(given, dict) else None
-    if not isinstance(values, dict):
-        raise BadRequest('fields must be an object like {"transaction": {"name": "value"}}')
-    texts = {
-        name: str(require_text(values, name, max_length=500))
-        for name in values
-        if name in asset.fields
-    }
-    missing = {
-        name: about
-        for name, about in asset.fields.items()
-        if name not in texts and not about.get("optional", False)
-    }
-    if missing:
-        wanted = {"transaction": describe_fields(missing, language)}
-        raise BadRequest("transaction_info_needed", extra={"fields": wanted})
-    for name, text in texts.items():
-        choices = asset.fields[name].get("choices")
-        if choices and text not in choices:
-            raise BadRequest(
-                Phrase(
-                    "{field} must be one of: {choices}",
-                    field=f"fields.transaction.{name}",
-                    choices=", ".join(choices),
-                )
-            )
-    return texts
+# Whom an id means that is none. Refused in its turn, like any other of an unknown customer.
+_NOBODY = uuid.UUID(int=0)
 
 
 def create_transaction(caller: Caller, request: Request) -> Transaction:
@@ -236,12 +49,17 @@ def create_transaction(caller: Caller, request: Request) -> Transaction:
     request lacks something.
     """
     now = timezone.now()
-    customers = _read_customers(caller, request)
-    _check_may_send(caller.sending_anchor, request)
+    row = _new_transaction(caller, request, now)
+    if not _insert_at_once(caller, request, row):
+        _insert_step_by_step(caller, request, row)
+    return row
+
+
+def _new_transaction(caller: Caller, request: Request, now: datetime) -> Transaction:
+    """All of it that depends neither on the customers nor on what was agreed with the caller."""
     quote = _redeemable_quote(caller, request, now)
     row = new_instance(
         Transaction,
-        sending_anchor_id=caller.sending_anchor.pk,
         account=caller.account,
         amount_in=request.amount,
         amount_in_asset=str(request.asset.name),
@@ -257,34 +75,72 @@ def create_transaction(caller: Caller, request: Request) -> Transaction:
         deadline=quote.expires_at
         if quote
         else now + timedelta(seconds=request.asset.payment_deadline_seconds),
-        look_at=now,
         started_at=now,
         updated_at=now,
     )
-    _set_amounts(row, request, quote)
-    ready = _set_customers(row, customers, request)
+    _set_amounts(caller, row, request, quote)
+    return row
+
+
+def _start(row: Transaction, *, ready: bool) -> Event:
+    """Give it the status that it begins with, of which this is the event."""
+    now = row.started_at
     row.status = Status.PENDING_SENDER if ready else Status.PENDING_RECEIVER
     row.reason = Reason.CREATED_READY if ready else Reason.CREATED_CHECKING
     row.ready_at = now if ready else None
     # Checks that were outstanding are looked at soon; a payment wakes the rest.
     row.look_at = min(now + timedelta(minutes=10), row.deadline) if ready else now
-    created = new_instance(
+    return new_instance(
         Event,
         transaction_id=row.pk,
         to_status=row.status,
         reason=row.reason,
-        actor=caller.account,
+        actor=row.account,
         at=now,
     )
-    if ready and caller.sending_anchor.max_daily_amount is None:
+
+
+def _insert_at_once(caller: Caller, request: Request, row: Transaction) -> bool:
+    """Insert a transaction that is ready to be paid, if the database can tell that by itself, in
+    the one statement that inserts it and admits the caller. Most are of this kind.
+
+    False, and nothing was written, where there is anything to find out, to refuse or to lock.
+    """
+    conditions = [_may_send(request)]
+    for role, customer_id in _ids(request).items():
+        types = _types_for(role, request)
+        if customer_id is not None and types:
+            conditions.append(accepted_beyond_doubt(customer_id, caller.account, types))
+        elif customer_id is not None or types:
+            return False
+        _set_customer(row, role, customer_id, types[0] if types else None)
+    created = _start(row, ready=True)
+    row.memo = _new_memo(row.memo_type)
+
+    def insert(given: Given) -> bool:
+        for condition in conditions:
+            given = given.only_if(condition)
+        return insert_with_rows(row, [created], given=given)
+
+    return caller.admission_to(insert)
+
+
+def _insert_step_by_step(caller: Caller, request: Request, row: Transaction) -> None:
+    """Read all that counts, refuse what has to be refused, and insert the rest."""
+    dossiers = _read_customers(caller, request)
+    anchor = caller.sending_anchor
+    _check_may_send(anchor, request)
+    row.sending_anchor_id = anchor.pk
+    ready = _set_customers(row, dossiers, request)
+    created = _start(row, ready=ready)
+    if ready and anchor.max_daily_amount is None:
         _insert_with_memo(row, created)  # one statement: all of it or nothing
-        return row
+        return
     with transaction.atomic():
-        _check_daily_limit(caller.sending_anchor, request, now)
+        _check_daily_limit(anchor, request, row.started_at)
         _insert_with_memo(row, created)
         if not ready:
             _ask_for_decisions(row)
-    return row
 
 
 def _ask_for_decisions(row: Transaction) -> None:
@@ -304,6 +160,19 @@ def _check_may_send(anchor: SendingAnchor, request: Request) -> None:
                 "amount must be at most {amount}, as agreed with you", amount=format_amount(limit)
             )
         )
+
+
+def _may_send(request: Request) -> Condition:
+    """That `_check_may_send` and `_check_daily_limit` would find nothing to refuse, the second
+    because no limit was agreed. `anchor` is the sending anchor."""
+    return Condition(
+        """
+        (cardinality(anchor.allowed_assets) = 0 OR %s = ANY (anchor.allowed_assets))
+        AND (anchor.max_transaction_amount IS NULL OR anchor.max_transaction_amount >= %s::numeric)
+        AND anchor.max_daily_amount IS NULL
+        """,
+        [str(request.asset.name), request.amount],
+    )
 
 
 def _check_daily_limit(anchor: SendingAnchor, request: Request, now: datetime) -> None:
@@ -359,7 +228,7 @@ def _redeemable_quote(caller: Caller, request: Request, now: datetime) -> Quote 
     return quote
 
 
-def _set_amounts(row: Transaction, request: Request, quote: Quote | None) -> None:
+def _set_amounts(caller: Caller, row: Transaction, request: Request, quote: Quote | None) -> None:
     if quote is not None:
         row.amount_out, row.amount_out_asset = quote.buy_amount, quote.buy_asset
         row.amount_fee, row.fee_details = quote.fee_total, quote.fee
@@ -372,6 +241,7 @@ def _set_amounts(row: Transaction, request: Request, quote: Quote | None) -> Non
         row.amount_fee, row.fee_details = amounts.fee, amounts.fee_details
         row.amount_fee_asset = str(request.asset.name)
         return
+    caller.ensure_admitted()  # rates are looked up for nobody else
     # Priced when the money arrives; asked for now only to refuse at once what we can't deliver,
     # and to tell what the fee will be in.
     try:
@@ -388,32 +258,54 @@ def _set_amounts(row: Transaction, request: Request, quote: Quote | None) -> Non
     row.amount_out_asset, row.amount_fee_asset = str(destination), str(price.fee.asset)
 
 
+def _ids(request: Request) -> dict[str, uuid.UUID | None]:
+    """The customer that the request names for each role."""
+    return {"sender": _read_id(request.sender_id), "receiver": _read_id(request.receiver_id)}
+
+
+def _read_id(text: str | None) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(text) if text else None
+    except ValueError:
+        return _NOBODY
+
+
 def _read_customers(caller: Caller, request: Request) -> dict[uuid.UUID, Dossier]:
     """What we know of the customers named in the request, of those that are the caller's."""
-    ids = set()
-    for text in (request.sender_id, request.receiver_id):
-        with suppress(ValueError):  # what is no id is told of in its turn
-            ids |= {uuid.UUID(text)} if text else set()
-    return read_owned_dossiers(caller, ids) if ids else {}
+    named = {customer_id for customer_id in _ids(request).values() if customer_id}
+    return read_owned_dossiers(caller, named) if named else {}
 
 
 def _set_customers(row: Transaction, dossiers: dict[uuid.UUID, Dossier], request: Request) -> bool:
     """Put the customers on the transaction; whether all that we must know is known."""
-    ids = {
-        "sender": _read_id(request.sender_id, "sender_id"),
-        "receiver": _read_id(request.receiver_id, "receiver_id"),
-    }
     ready = True
-    for role, customer_id in ids.items():
+    for role, customer_id in _ids(request).items():
         dossier = dossiers.get(customer_id) if customer_id else None
         if customer_id and dossier is None:
-            raise _unknown_customer(f"{role}_id")
-        asked = _type_asked(role, request, dossier.customer if dossier else None)
-        setattr(row, f"{role}_id", customer_id)
-        setattr(row, f"{role}_type", asked.name if asked else "")
+            raise BadRequest(
+                Phrase(
+                    "{field} must be the id of a customer that you registered", field=f"{role}_id"
+                )
+            )
+        registered = dossier.customer.type if dossier else ""
+        asked = choose_type(_types_for(role, request), registered)
+        _set_customer(row, role, customer_id, asked)
         if asked is not None:
             ready = _is_accepted(dossier, asked) and ready
     return ready
+
+
+def _set_customer(
+    row: Transaction, role: str, customer_id: uuid.UUID | None, asked: CustomerType | None
+) -> None:
+    """`asked` is the SEP-12 type that the customer must be accepted for, if any. It stays the
+    transaction's, so that a change of the configuration changes no agreement."""
+    setattr(row, f"{role}_id", customer_id)
+    setattr(row, f"{role}_type", asked.name if asked else "")
+
+
+def _types_for(role: str, request: Request) -> tuple[CustomerType, ...]:
+    return types_for(role, request.asset, request.funding_method, request.amount)
 
 
 def _is_accepted(dossier: Dossier | None, asked: CustomerType) -> bool:
@@ -427,28 +319,6 @@ def _is_accepted(dossier: Dossier | None, asked: CustomerType) -> bool:
     if status == "REJECTED":
         raise BadRequest(Phrase("We can't serve the customer given as {type}", type=asked.name))
     return status == "ACCEPTED"
-
-
-def _type_asked(role: str, request: Request, customer: Customer | None) -> CustomerType | None:
-    """The SEP-12 type that the customer must be accepted for, if any.
-
-    It stays the transaction's, so that a change of the configuration changes no agreement.
-    """
-    types = types_for(role, request.asset, request.funding_method, request.amount)
-    return choose_type(types, customer.type if customer else "")
-
-
-def _read_id(customer_id: str | None, field: str) -> uuid.UUID | None:
-    try:
-        return uuid.UUID(customer_id) if customer_id else None
-    except ValueError as error:
-        raise _unknown_customer(field) from error
-
-
-def _unknown_customer(field: str) -> BadRequest:
-    return BadRequest(
-        Phrase("{field} must be the id of a customer that you registered", field=field)
-    )
 
 
 def _insert_with_memo(row: Transaction, event: Event) -> None:

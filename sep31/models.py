@@ -14,7 +14,7 @@ from django.db import connections, models
 from django.db.models import F, Q
 
 from kernel.sealed import SealedJSONField
-from kernel.statements import Select, as_array
+from kernel.statements import Select
 from payouts.models import Payout
 from sep10.models import ACCOUNT_AND_ANCHOR, ASKED_OF_SENDING_ANCHOR, SendingAnchor
 from sep12.models import Customer
@@ -211,7 +211,7 @@ class Transaction(models.Model):
         """Transactions with what `read_owned` reads with one, in the order of `ids`. One query."""
         if not ids:
             return []
-        read = (_put_together(*parts) for parts in _SEVERAL.fetch([as_array(ids)]))
+        read = (_put_together(*parts) for parts in _SEVERAL.fetch([list(ids)]))
         return [(row, receipt, refund) for row, receipt, refund in read if row is not None]
 
 
@@ -441,7 +441,7 @@ _OWNED = Select(
         SELECT {{anchor}},
             {{transaction}}, {{payout}}, {{receipt}}, {{payment}}, {{refund}}, {{outgoing}}
         FROM {ACCOUNT_AND_ANCHOR}
-        LEFT JOIN (SELECT * FROM sep31_transaction WHERE id = %s OFFSET 0) AS transaction
+        LEFT JOIN (SELECT * FROM sep31_transaction WHERE id = %s::uuid OFFSET 0) AS transaction
             ON transaction.sending_anchor_id = anchor.id
         {_WHAT_BELONGS_TO_IT}
         WHERE account.account = %s

@@ -1,4 +1,4 @@
-"""SEP-31's endpoints: HTTP only; the rules are in creation.py and services.py."""
+"""SEP-31's endpoints: HTTP only; the rules are in requests.py, creation.py and services.py."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kernel.languages import ENGLISH, asked_language, find_language
 from sep10.authentication import Caller
 from sep10.views import AuthenticatedView
 from sep31 import services
-from sep31.creation import create_transaction, read_request
+from sep31.creation import create_transaction
 from sep31.customers import get_owned_transaction, read_owned_transaction
 from sep31.idempotency import answer_once, read_key
 from sep31.info import write_info
@@ -24,6 +24,7 @@ from sep31.listing import (
     read_events_request,
     read_list_request,
 )
+from sep31.requests import read_request
 from sep31.serializers import describe_created, describe_transaction
 
 
@@ -74,7 +75,8 @@ class TransactionsView(Sep31View):
 
     def post(self, request: Request) -> Response:
         key = read_key(request.META.get("HTTP_IDEMPOTENCY_KEY"))
-        body, lang = self.body, self.body.get("lang")
+        body = self.body
+        lang = body.get("lang")
         if isinstance(lang, str) and lang:
             self.asked_language = asked_language(lang, None)
         # "in the language indicated in the request" (SEP-31, POST Transactions, Error).

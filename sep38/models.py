@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from kernel.statements import Select
-from sep10.models import SendingAnchor
+from sep10.models import ACCOUNT_AND_ANCHOR, ASKED_OF_SENDING_ANCHOR, SendingAnchor
 
 
 class RateQuerySet(models.QuerySet["Rate"]):
@@ -183,10 +183,12 @@ class RateFeed(models.Model):
 class QuoteQuerySet(models.QuerySet["Quote"]):
     """Quotes."""
 
-    def find_owned(self, pk: str, account: str, sending_anchor: SendingAnchor) -> Quote | None:
-        """The quote that was given to that account (G...) of a sending anchor. One query."""
-        found = _OWNED.fetch([pk, account, sending_anchor.pk])
-        return next((quote for (quote,) in found), None)
+    def beside_sending_anchor(
+        self, pk: str, account: str
+    ) -> tuple[SendingAnchor | None, Quote | None]:
+        """The sending anchor of `account` (G...), if there is one, and the quote that was given to
+        that account of it. One query."""
+        return next(iter(_BESIDE_SENDING_ANCHOR.fetch([pk, account])), (None, None))
 
     def lock_expired(self, before: datetime, limit: int) -> list[Quote]:
         """Lock up to `limit` quotes that expired before a moment and were not kept."""
@@ -245,10 +247,20 @@ class Quote(models.Model):
         return str(self.id)
 
 
-_OWNED = Select(
-    """
-        SELECT {quote} FROM sep38_quote quote
-        WHERE quote.id = %s AND quote.account = %s AND quote.sending_anchor_id = %s
-    """,
-    {"quote": Quote},
+_BESIDE_SENDING_ANCHOR = Select(
+    f"""
+        SELECT {{anchor}}, {{quote}}
+        FROM {ACCOUNT_AND_ANCHOR}
+        LEFT JOIN (SELECT * FROM sep38_quote WHERE id = %s::uuid OFFSET 0) AS quote
+            ON quote.account = account.account AND quote.sending_anchor_id = anchor.id
+        WHERE account.account = %s
+    """,  # noqa: S608
+    {
+        "anchor": ASKED_OF_SENDING_ANCHOR,
+        "quote": (
+            Quote,
+            *("sell_asset", "sell_amount", "buy_asset", "buy_amount", "price", "total_price"),
+            *("fee", "fee_total", "fee_asset", "context", "buy_delivery_method", "expires_at"),
+        ),
+    },
 )

@@ -119,7 +119,7 @@ def create_quote(caller: Caller, request: PriceRequest, expire_after: datetime |
 
 
 def get_owned_quote(caller: Caller, quote_id: object) -> Quote:
-    """A quote of the caller's account, expired or not.
+    """A quote of the caller's account, expired or not. One query, which admits the caller too.
 
     Raises `BadRequest` for what is not text, `NotFound` for an unknown or someone else's quote.
     """
@@ -127,7 +127,8 @@ def get_owned_quote(caller: Caller, quote_id: object) -> Quote:
         raise BadRequest("quote_id must be text")
     quote = None
     if _UUID.fullmatch(quote_id.lower()):
-        quote = Quote.objects.find_owned(quote_id, caller.account, caller.sending_anchor)
+        anchor, quote = Quote.objects.beside_sending_anchor(quote_id, caller.account)
+        caller.admit(anchor)
     if quote is None:
         raise NotFound("There is no quote with this id")
     return quote

@@ -72,6 +72,7 @@ class QuoteView(AuthenticatedView):
     """SEP-38, GET /quote/:id. Also past its expiry, for its owner only."""
 
     refusal = Forbidden
+    admits_late = True
 
     def get(self, request: Request, quote_id: str) -> Response:
         quote = services.get_owned_quote(cast(Caller, request.user), quote_id)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import uuid
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
 from django.db import DataError, IntegrityError, connection, transaction
+from hypothesis import HealthCheck, example, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from kernel.rows import insert_rows
 from kernel.statements import Select, Statement
@@ -46,6 +51,56 @@ def test_a_new_connection_prepares_it_anew() -> None:
 def test_a_value_stays_a_value_whatever_is_in_it() -> None:
     hostile = "'; DROP TABLE x; -- $1 %s %% {anchor} \\ \u0301"
     assert answer(Statement("SELECT %s::text"), hostile) == hostile
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+whole = st.integers(-(2**63), 2**63 - 1)
+moments = st.datetimes(datetime(1900, 1, 1), datetime(2900, 1, 1), timezones=st.just(UTC))
+
+
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    text=texts | st.text("\\\"{},'%$ \n\tNUL", max_size=8) | st.just("NULL"),
+    number=whole,
+    amount=st.decimals(allow_nan=False, allow_infinity=False, places=7, max_value=10**12),
+    moment=moments,
+    raw=st.binary(),
+    key=st.uuids(),
+    several=st.lists(texts | st.none()),
+    yes=st.booleans(),
+)
+@example(
+    "NULL", 0, Decimal("1E+3"), datetime(2026, 1, 1, tzinfo=UTC), b"", uuid.UUID(int=0), [], True
+)
+def test_what_goes_in_is_what_postgresql_gets(
+    text: str,
+    number: int,
+    amount: Decimal,
+    moment: datetime,
+    raw: bytes,
+    key: uuid.UUID,
+    several: list[str | None],
+    yes: bool,
+) -> None:
+    values = [text, number, amount, moment, raw, key, several, yes, None]
+    [(*plain, found_raw, found_key, found_several, found_yes, nothing)] = EVERYTHING.fetch(values)
+    assert plain == [text, number, amount, moment]
+    assert (bytes(found_raw), found_key, found_several) == (raw, key, several)
+    assert (found_yes, nothing) == (yes, None)
+
+
+EVERYTHING = Statement(
+    """
+    SELECT %s, %s::bigint, %s::numeric, %s::timestamptz, %s::bytea, %s::uuid, %s::text[],
+        %s::boolean, %s
+    """
+)
+
+
+@pytest.mark.parametrize("value", [1.5, {"a": 1}, object()], ids=str)
+def test_what_no_column_holds_is_no_value(value: object) -> None:
+    with pytest.raises(TypeError):
+        answer(Statement("SELECT %s"), value)
 
 
 def test_a_statement_that_failed_works_the_next_time() -> None:

@@ -71,6 +71,7 @@ def all_words() -> set[str]:
         *(status.STILL_NEEDED, status.NEEDED_ANEW, status.TO_BE_VERIFIED),
         *(words for path in modules for words in phrases_of(path)),
         *refusals_of(Path("sep31/creation.py")),
+        *refusals_of(Path("sep31/requests.py")),
         "an asset is named like stellar:USDC:G... or iso4217:USD",  # kernel.assets
     }
 
