@@ -116,3 +116,14 @@ def test_nobody_opens_the_files_of_whom_we_do_not_admit(
     for name, field in (("put_customer", "photo_id_front"), ("post_customer_file", "file")):
         answer = world.send(OPERATIONS[name], {field: photo()}, MULTIPART)
         assert answer.status_code == 401
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_nobody_looks_up_rates_for_whom_we_do_not_admit(
+    reason: str, world: World, django_assert_num_queries: Any
+) -> None:
+    body = order(**register_both(world.anchor), destination_asset="iso4217:MXN")
+    REASONS[reason][0]()
+    with django_assert_num_queries(1):  # who they are
+        answer = world.send(OPERATIONS["post_transaction"], body)
+    assert answer.status_code == 403

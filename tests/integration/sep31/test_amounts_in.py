@@ -17,7 +17,7 @@ from kernel.money import format_amount
 from sep31.machine import Status
 from sep31.models import Transaction
 from tests.fixtures.callers import RegisteredAnchor
-from tests.fixtures.transactions import order, post_transaction
+from tests.fixtures.transactions import order, post_transaction, register_both, usdc
 
 pytestmark = pytest.mark.django_db
 LENIENT = hypothesis_settings(
@@ -95,18 +95,26 @@ def test_the_assets_limits_are_named(anchor: RegisteredAnchor, amount: str, says
     assert post_transaction(anchor, amount=amount).json()["error"] == says
 
 
-def test_the_limits_agreed_with_a_sending_anchor_are_named(anchor: RegisteredAnchor) -> None:
+@pytest.fixture(params=["accepted customers", "customers who come later"])
+def customers(request: Any, anchor: RegisteredAnchor) -> dict[str, str]:
+    """An agreement holds for payments that could be made at once, and for those that can't."""
+    return register_both(anchor) if request.param == "accepted customers" else {}
+
+
+def test_the_limits_agreed_with_a_sending_anchor_are_named(
+    anchor: RegisteredAnchor, customers: dict[str, str]
+) -> None:
     anchor.sending_anchor.max_transaction_amount = Decimal("150.5")
     anchor.sending_anchor.max_daily_amount = Decimal(200)
     anchor.sending_anchor.save()
-    assert post_transaction(anchor, amount="150.5000001").json()["error"] == (
+    assert post_transaction(anchor, **customers, amount="150.5000001").json()["error"] == (
         "amount must be at most 150.5, as agreed with you"
     )
-    assert post_transaction(anchor, amount="150.5").status_code == 201
-    assert post_transaction(anchor, amount="49.5000001").json()["error"] == (
+    assert post_transaction(anchor, **customers, amount="150.5").status_code == 201
+    assert post_transaction(anchor, **customers, amount="49.5000001").json()["error"] == (
         "amount is over the daily limit agreed with you; of the last 24 hours 49.5 is left"
     )
-    assert post_transaction(anchor, amount="49.5").status_code == 201
+    assert post_transaction(anchor, **customers, amount="49.5").status_code == 201
 
 
 def test_what_expired_or_was_cancelled_does_not_count_for_the_day(anchor: RegisteredAnchor) -> None:
@@ -120,9 +128,22 @@ def test_what_expired_or_was_cancelled_does_not_count_for_the_day(anchor: Regist
 
 
 def test_limits_are_those_of_each_sending_anchor_alone(
-    anchor: RegisteredAnchor, stranger: RegisteredAnchor
+    anchor: RegisteredAnchor, stranger: RegisteredAnchor, customers: dict[str, str]
 ) -> None:
     anchor.sending_anchor.max_daily_amount = Decimal(100)
     anchor.sending_anchor.save()
-    assert post_transaction(anchor).status_code == 201
+    assert post_transaction(anchor, **customers).status_code == 201
     assert post_transaction(stranger).status_code == 201
+
+
+def test_an_asset_that_was_not_agreed_is_refused(
+    anchor: RegisteredAnchor, customers: dict[str, str]
+) -> None:
+    anchor.sending_anchor.allowed_assets = ["stellar:EURC:GOTHER"]
+    anchor.sending_anchor.save()
+    assert post_transaction(anchor, **customers).json()["error"] == (
+        "asset_code names an asset that was not agreed with you"
+    )
+    anchor.sending_anchor.allowed_assets += [usdc()]
+    anchor.sending_anchor.save()
+    assert post_transaction(anchor, **customers).status_code == 201
