@@ -105,12 +105,13 @@ def test_the_limits_agreed_with_a_sending_anchor_are_named(
     anchor: RegisteredAnchor, customers: dict[str, str]
 ) -> None:
     anchor.sending_anchor.max_transaction_amount = Decimal("150.5")
-    anchor.sending_anchor.max_daily_amount = Decimal(200)
     anchor.sending_anchor.save()
     assert post_transaction(anchor, **customers, amount="150.5000001").json()["error"] == (
         "amount must be at most 150.5, as agreed with you"
     )
     assert post_transaction(anchor, **customers, amount="150.5").status_code == 201
+    anchor.sending_anchor.max_daily_amount = Decimal(200)
+    anchor.sending_anchor.save()
     assert post_transaction(anchor, **customers, amount="49.5000001").json()["error"] == (
         "amount is over the daily limit agreed with you; of the last 24 hours 49.5 is left"
     )
