@@ -69,8 +69,9 @@ def insert_with_rows(
 ) -> bool:
     """Insert `row`, and with it `rows` of one other model, in one statement; all or none of them.
 
-    None, and False, if `row` meets a unique constraint (see `insert_rows`), or is not `given`. One
-    statement needs no transaction around it, so this is one round trip where two inserts take four.
+    None, and False, if `row` meets a unique constraint (see `insert_rows`), or is not `given`; what
+    `given` put into a column is read from there if somebody asks for it. One statement needs no
+    transaction around it, so this is one round trip where two inserts take four.
     """
     values = _values([row])
     if given is not None:
@@ -85,10 +86,13 @@ def insert_with_rows(
     )
     if len(rows) <= _FEW:
         [(inserted,)] = _statement(text).fetch(values)
-        return bool(inserted)
-    with connection.cursor() as cursor:
-        cursor.execute(text, values)
-        return bool(cursor.fetchone()[0])
+    else:
+        with connection.cursor() as cursor:
+            cursor.execute(text, values)
+            (inserted,) = cursor.fetchone()
+    if inserted and given is not None:
+        del row.__dict__[given.column]
+    return bool(inserted)
 
 
 def delete_in_batches(rows: models.QuerySet[Any], *, oldest: str, batch: int) -> int:

@@ -24,8 +24,10 @@ class CustomerDecisions(Protocol):
     def decide(self, customer_type: str, recorded: Verdict | None) -> Verdict:
         """The verdict for `customer_type`, given the one on record if any.
 
-        It is asked at each look at a customer, so it must not call the outside world. A process
-        that takes its time answers PROCESSING here and reports through
+        It is asked at each look at a customer, so it must not call the outside world, and what it
+        answers may follow from these two alone: of customers about whom nothing or a plain yes is
+        on record it is asked before they are looked up (`sep12.accepted`). A process that takes
+        its time answers PROCESSING here and reports through
         `services.record_decision`.
         """
         ...

@@ -83,6 +83,7 @@ def test_a_row_comes_only_if_what_it_is_given_is_there(
     with django_assert_num_queries(2):
         assert insert_with_rows(first, named(first, "first_name"), given=given)
         assert insert_with_rows(second, [], given=given)
+    assert first.sending_anchor == sending_anchor  # read when it is asked for
     SendingAnchor.objects.update(enabled=False)
     assert not insert_with_rows(third, named(third, "first_name"), given=given)
     assert set(Customer.objects.values_list("sending_anchor", "memo")) == {
