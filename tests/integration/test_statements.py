@@ -97,7 +97,7 @@ EVERYTHING = Statement(
 )
 
 
-@pytest.mark.parametrize("value", [1.5, {"a": 1}, object()], ids=str)
+@pytest.mark.parametrize("value", [1.5, {"a": 1}, {1, 2}], ids=str)
 def test_what_no_column_holds_is_no_value(value: object) -> None:
     with pytest.raises(TypeError):
         answer(Statement("SELECT %s"), value)
