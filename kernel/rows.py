@@ -25,6 +25,7 @@ _FEW = 20
 
 def insert_rows(rows: Sequence[models.Model], *, unless_there: bool = False) -> int:
     """Insert new rows of one model in one statement, in the open transaction if there is one.
+    Not for values of megabytes, which `Statement` would have PostgreSQL read several times.
 
     With `unless_there` a row that meets a unique constraint is left out, once whoever holds the
     other one has committed. Returns how many were inserted. Keys that the database gives are not
@@ -139,7 +140,8 @@ class _Columns:
     convert: list[tuple[int, Callable[[Any], Any]]]
 
 
-# Django leaves a value of these as it is, after many calls that find nothing to do.
+# Values of these go as they are, if they are of the type of their column. Django would make many
+# calls that find nothing to do.
 _SIMPLE = (
     *(models.CharField, models.TextField, models.IntegerField, models.BooleanField),
     *(models.DecimalField, models.DateTimeField, models.UUIDField),

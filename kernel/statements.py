@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from functools import cached_property
 from typing import Any, cast
@@ -71,31 +71,36 @@ def _write_array(values: Iterable[object]) -> str:
     return f"{{{','.join([_WRITERS.get(type(value), _write_other)(value) for value in values])}}}"
 
 
-# A value as an element of PostgreSQL's arrays of text, to be cast to what it is.
 def _write_other(value: Any) -> str:
-    if isinstance(value, str):
-        return _write_text(str.__str__(value))
+    for kind, write in _WRITERS.items():
+        if isinstance(value, kind):
+            return write(value)
     if isinstance(value, psycopg2.Binary):
         return _write_bytes(value.adapted)
     raise TypeError(f"a statement can't have a {type(value).__name__}")
 
 
 def _write_text(value: str) -> str:
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    # Of a subclass its text, and not what it says of itself.
+    return '"' + str.replace(value, "\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _write_bytes(value: bytes | memoryview) -> str:
     return f'"\\\\x{value.hex()}"'
 
 
+# By type, a value as an element of PostgreSQL's arrays of text, to be cast to what it is.
+# Those that are subclasses of others come first.
 _WRITERS: dict[type, Callable[[Any], str]] = {
     str: _write_text,
     type(None): lambda value: "NULL",
     bool: lambda value: "t" if value else "f",
-    int: str,
-    Decimal: str,
+    int: int.__repr__,
+    float: float.__repr__,
+    Decimal: Decimal.__str__,
     uuid.UUID: str,
     datetime: datetime.isoformat,
+    date: date.isoformat,
     bytes: _write_bytes,
     memoryview: _write_bytes,
     list: lambda value: _write_text(_write_array(value)),

@@ -62,7 +62,7 @@ class Caller:
 
     def admission_to(self, insert: Callable[[Given], bool]) -> bool:
         """Admit it by the statement that does what it asks for: `insert` does nothing unless what
-        it is given holds. Whether it did; if not, nothing is known of the caller."""
+        it is given holds. Whether it did; if not, nothing new is known of the caller."""
         params = [self.account, self.client_domain, self.issued_at]
         inserted = insert(Given("sending_anchor_id", ADMITTED, params))
         self._was_admitted_at_once = self._was_admitted_at_once or inserted

@@ -17,7 +17,6 @@ from django.db.models import Count, Min, Q, Sum
 from django.utils import timezone
 
 from kernel.errors import BadRequest, TooLarge, TooManyRequests
-from kernel.rows import insert_rows
 from sep10.authentication import Caller
 from sep12.content import ANY_FIELD, CleanFile, check_type
 from sep12.finding import owned
@@ -45,7 +44,7 @@ def new_file(caller: Caller, customer: Customer | None, clean: CleanFile) -> Cus
         size=len(clean.content),
         expires_at=timezone.now() + lifetime if customer is None else None,
     )
-    insert_rows([file])
+    file.save(force_insert=True)
     return file
 
 

@@ -185,7 +185,7 @@ def _choices(type_name: str, given: object, listed: set[str]) -> dict[str, tuple
 
 
 class CustomerTypes(dict[str, CustomerType]):
-    """Types by name. Each is its own key, for whoever remembers what follows from one."""
+    """Types by name. Hashed by identity, for whoever remembers what follows from it."""
 
     __hash__ = object.__hash__  # type: ignore[assignment]
 

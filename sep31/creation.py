@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import uuid
+from contextlib import suppress
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -203,16 +204,20 @@ def _check_daily_limit(anchor: SendingAnchor, request: Request, now: datetime) -
 
 def _redeemable_quote(caller: Caller, request: Request, now: datetime) -> Quote | None:
     """The firm quote that the request redeems, which must say the same as the request."""
-    if request.quote_id is None:
-        if request.asset.quotes_required:
-            raise BadRequest("quote_id is required for this asset; see POST /quote (SEP-38)")
+    if request.quote_id is None and not request.asset.quotes_required:
         return None
+    quote = None
+    if request.quote_id is not None and request.asset.quotes_supported:
+        with suppress(NotFound):
+            quote = get_owned_quote(caller, request.quote_id)
+    # Before anything is said of the quote: what was not agreed at all, no other quote mends.
+    _check_may_send(caller.sending_anchor, request)
+    if request.quote_id is None:
+        raise BadRequest("quote_id is required for this asset; see POST /quote (SEP-38)")
     if not request.asset.quotes_supported:
         raise BadRequest("quote_id can't be given for this asset; see GET /info")
-    try:
-        quote = get_owned_quote(caller, request.quote_id)
-    except NotFound as error:
-        raise BadRequest("quote_id must be the id of a quote that you were given") from error
+    if quote is None:
+        raise BadRequest("quote_id must be the id of a quote that you were given")
     if quote.expires_at <= now:
         raise BadRequest("quote_id names a quote that has expired")
     if quote.context != "sep31":
@@ -241,7 +246,7 @@ def _set_amounts(caller: Caller, row: Transaction, request: Request, quote: Quot
         row.amount_fee, row.fee_details = amounts.fee, amounts.fee_details
         row.amount_fee_asset = str(request.asset.name)
         return
-    caller.ensure_admitted()  # rates are looked up for nobody else
+    _check_may_send(caller.sending_anchor, request)  # nobody else has rates looked up
     # Priced when the money arrives; asked for now only to refuse at once what we can't deliver,
     # and to tell what the fee will be in.
     try:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 
 from kernel.rows import Given, insert_rows, insert_with_rows
 from sep10.models import SendingAnchor
 from sep12.models import Customer, CustomerField
+from sep31.machine import Reason, Status
+from sep31.models import Transaction
 from tests.fixtures.callers import make_sending_anchor
 
 pytestmark = pytest.mark.django_db
@@ -43,6 +48,40 @@ def test_arrays_and_absent_values_keep_their_types(sending_anchor: SendingAnchor
     found = SendingAnchor.objects.get(name="twin")
     assert (found.allowed_assets, found.client_domains) == ([], ["a.example"])
     assert found.max_daily_amount is None
+
+
+@pytest.mark.parametrize("count", [1, 20, 21, 40])
+def test_any_number_of_rows_keeps_its_values(sending_anchor: SendingAnchor, count: int) -> None:
+    """Few rows are a statement that is kept, many are not."""
+    hostile = "\"{}\\' %s $1"
+    rows = [
+        Transaction(
+            sending_anchor=sending_anchor,
+            account="G",
+            status=Status.PENDING_SENDER,
+            reason=Reason.CREATED_READY,
+            amount_in=Decimal("1E+3"),
+            amount_in_asset="stellar:USDC:G",
+            amount_out_asset="iso4217:MXN",
+            amount_fee_asset="stellar:USDC:G",
+            fee_details={"name": hostile},
+            fields={"note": hostile},
+            funding_method=hostile,
+            stellar_account="G",
+            memo_type="id",
+            memo=str(number),
+            deadline=timezone.now(),
+            look_at=timezone.now(),
+            started_at=timezone.now(),
+            updated_at=timezone.now(),
+        )
+        for number in range(count)
+    ]
+    assert insert_rows(rows) == count
+    found = {row.pk: row for row in Transaction.objects.all()}
+    for row in rows:
+        for field in Transaction._meta.concrete_fields:
+            assert getattr(found[row.pk], field.attname) == getattr(row, field.attname)
 
 
 def test_what_is_there_is_left_out_and_counted_as_such(sending_anchor: SendingAnchor) -> None:

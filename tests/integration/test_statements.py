@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
+from enum import IntEnum
 
 import pytest
 from django.db import DataError, IntegrityError, connection, transaction
@@ -12,10 +13,12 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from kernel.languages import Phrase
 from kernel.rows import insert_rows
 from kernel.statements import Select, Statement
 from sep10.models import SendingAnchor, SendingAnchorAccount
 from sep12.models import Customer
+from sep31.machine import Status
 from tests.fixtures.callers import make_sending_anchor
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -97,7 +100,37 @@ EVERYTHING = Statement(
 )
 
 
-@pytest.mark.parametrize("value", [1.5, {"a": 1}, {1, 2}], ids=str)
+class Moment(datetime):
+    """As libraries of dates have them."""
+
+    def __str__(self) -> str:
+        return "today"
+
+
+class Number(IntEnum):
+    ONE = 1
+
+
+@pytest.mark.parametrize(
+    ("value", "type", "expected"),
+    [
+        (Moment(2026, 1, 2, tzinfo=UTC), "timestamptz", datetime(2026, 1, 2, tzinfo=UTC)),
+        (Number.ONE, "integer", 1),
+        (Status.COMPLETED, "varchar", "completed"),
+        (Customer.Screening.HIT, "varchar", "HIT"),
+        (Phrase("{field} is required", field="x"), "varchar", "x is required"),
+        (date(2026, 1, 2), "date", date(2026, 1, 2)),
+        (1.5, "double precision", 1.5),
+    ],
+    ids=["moment", "number", "status", "choice", "phrase", "date", "float"],
+)
+def test_what_is_of_a_subclass_is_what_it_stands_for(
+    value: object, type: str, expected: object
+) -> None:
+    assert answer(Statement(f"SELECT %s::{type}"), value) == expected
+
+
+@pytest.mark.parametrize("value", [{"a": 1}, {1, 2}], ids=str)
 def test_what_no_column_holds_is_no_value(value: object) -> None:
     with pytest.raises(TypeError):
         answer(Statement("SELECT %s"), value)

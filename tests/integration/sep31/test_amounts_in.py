@@ -4,6 +4,7 @@ the limits that were agreed with it."""
 from __future__ import annotations
 
 import json
+import uuid
 from decimal import Decimal
 from typing import Any
 
@@ -129,12 +130,14 @@ def test_what_expired_or_was_cancelled_does_not_count_for_the_day(anchor: Regist
 
 
 def test_limits_are_those_of_each_sending_anchor_alone(
-    anchor: RegisteredAnchor, stranger: RegisteredAnchor, customers: dict[str, str]
+    anchor: RegisteredAnchor, stranger: RegisteredAnchor
 ) -> None:
     anchor.sending_anchor.max_daily_amount = Decimal(100)
+    anchor.sending_anchor.max_transaction_amount = Decimal(100)
     anchor.sending_anchor.save()
-    assert post_transaction(anchor, **customers).status_code == 201
-    assert post_transaction(stranger).status_code == 201
+    assert post_transaction(anchor).status_code == 201
+    for customers in ({}, register_both(stranger)):
+        assert post_transaction(stranger, **customers, amount="101").status_code == 201
 
 
 def test_an_asset_that_was_not_agreed_is_refused(
@@ -142,9 +145,11 @@ def test_an_asset_that_was_not_agreed_is_refused(
 ) -> None:
     anchor.sending_anchor.allowed_assets = ["stellar:EURC:GOTHER"]
     anchor.sending_anchor.save()
-    assert post_transaction(anchor, **customers).json()["error"] == (
-        "asset_code names an asset that was not agreed with you"
-    )
+    # Whatever else is wrong with the request: this is what has to be settled first.
+    for changes in ({}, {"destination_asset": "iso4217:MXN"}, {"quote_id": str(uuid.uuid4())}):
+        assert post_transaction(anchor, **customers, **changes).json()["error"] == (
+            "asset_code names an asset that was not agreed with you"
+        )
     anchor.sending_anchor.allowed_assets += [usdc()]
     anchor.sending_anchor.save()
     assert post_transaction(anchor, **customers).status_code == 201
