@@ -8,7 +8,8 @@ has its currency's ISO 4217 minor unit.
 from __future__ import annotations
 
 import re
-from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal, localcontext
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+from functools import lru_cache
 
 from iso4217 import Currency
 
@@ -75,20 +76,25 @@ def _written_plainly(value: Decimal) -> bool:
 
 def fits_decimals(amount: Decimal, decimals: int) -> bool:
     """Whether `amount` can be written with `decimals` decimals without rounding."""
-    with localcontext(EXACT):
-        return amount == amount.quantize(Decimal(1).scaleb(-decimals))
+    return amount == amount.quantize(_unit(decimals), context=EXACT)
 
 
 def round_down(amount: Decimal, decimals: int) -> Decimal:
     """Round towards zero; who gains is for the caller to say."""
-    return amount.quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_FLOOR, context=EXACT)
+    return amount.quantize(_unit(decimals), rounding=ROUND_FLOOR, context=EXACT)
 
 
 def round_up(amount: Decimal, decimals: int) -> Decimal:
     """Round away from zero; who gains is for the caller to say."""
-    return amount.quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_CEILING, context=EXACT)
+    return amount.quantize(_unit(decimals), rounding=ROUND_CEILING, context=EXACT)
 
 
+@lru_cache(maxsize=64)
+def _unit(decimals: int) -> Decimal:
+    return Decimal(1).scaleb(-decimals)
+
+
+@lru_cache(maxsize=512)
 def fiat_decimals(currency_code: str) -> int:
     """Decimals of an ISO 4217 currency. Raises `ValueError` for an unknown or unitless code."""
     exponent = Currency(currency_code).exponent
