@@ -75,8 +75,6 @@ def _write_other(value: Any) -> str:
     for kind, write in _WRITERS.items():
         if isinstance(value, kind):
             return write(value)
-    if isinstance(value, psycopg2.Binary):
-        return _write_bytes(value.adapted)
     raise TypeError(f"a statement can't have a {type(value).__name__}")
 
 
@@ -103,6 +101,7 @@ _WRITERS: dict[type, Callable[[Any], str]] = {
     date: date.isoformat,
     bytes: _write_bytes,
     memoryview: _write_bytes,
+    psycopg2.Binary: lambda value: _write_bytes(value.adapted),
     list: lambda value: _write_text(_write_array(value)),
 }
 
