@@ -54,12 +54,13 @@ def accepted_beyond_doubt(
     """That a customer of `account` (G...) is accepted for the first of `types`, and that this is
     the one that `choose_type` chooses for them."""
     asked, decide = types[0].name, customer_decisions().decide
-    of_other_kinds, required, count = _wanted(customer_types(), tuple(one.name for one in types))
+    of_other_kinds = _of_other_kinds(customer_types(), tuple(one.name for one in types))
+    required = list(types[0].required)
     return Condition(
         _ACCEPTED,
         [
             *(customer_id, account, _screened_well(screening_enabled()), of_other_kinds),
-            *(required, count),
+            *(required, len(required)),
             *(
                 decide(asked, _YES).status == ACCEPTED,
                 asked,
@@ -70,10 +71,9 @@ def accepted_beyond_doubt(
 
 
 @lru_cache(maxsize=256)
-def _wanted(known: CustomerTypes, names: tuple[str, ...]) -> tuple[list[str], list[str], int]:
+def _of_other_kinds(known: CustomerTypes, names: tuple[str, ...]) -> list[str]:
     types = [known[name] for name in names]
-    of_other_kinds = [name for name in known if choose_type(types, name) is not types[0]]
-    return of_other_kinds, list(types[0].required), len(types[0].required)
+    return [name for name in known if choose_type(types, name) is not types[0]]
 
 
 @lru_cache(maxsize=2)
