@@ -36,8 +36,6 @@ from sep38.services import get_owned_quote, price_now
 
 MEMO_TRIES = 5
 DAY = timedelta(days=1)
-# Whom an id means that is none. Refused in its turn, like any other of an unknown customer.
-_NOBODY = uuid.UUID(int=0)
 
 
 def create_transaction(caller: Caller, request: Request) -> Transaction:
@@ -108,7 +106,7 @@ def _insert_at_once(caller: Caller, request: Request, row: Transaction) -> bool:
     False, and nothing was written, where there is anything to find out, to refuse or to lock.
     """
     conditions = [_may_send(request)]
-    for role, customer_id in _ids(request).items():
+    for role, customer_id in request.customers.items():
         types = _types_for(role, request)
         if customer_id is not None and types:
             conditions.append(accepted_beyond_doubt(customer_id, caller.account, types))
@@ -263,28 +261,16 @@ def _set_amounts(caller: Caller, row: Transaction, request: Request, quote: Quot
     row.amount_out_asset, row.amount_fee_asset = str(destination), str(price.fee.asset)
 
 
-def _ids(request: Request) -> dict[str, uuid.UUID | None]:
-    """The customer that the request names for each role."""
-    return {"sender": _read_id(request.sender_id), "receiver": _read_id(request.receiver_id)}
-
-
-def _read_id(text: str | None) -> uuid.UUID | None:
-    try:
-        return uuid.UUID(text) if text else None
-    except ValueError:
-        return _NOBODY
-
-
 def _read_customers(caller: Caller, request: Request) -> dict[uuid.UUID, Dossier]:
     """What we know of the customers named in the request, of those that are the caller's."""
-    named = {customer_id for customer_id in _ids(request).values() if customer_id}
+    named = {customer_id for customer_id in request.customers.values() if customer_id}
     return read_owned_dossiers(caller, named) if named else {}
 
 
 def _set_customers(row: Transaction, dossiers: dict[uuid.UUID, Dossier], request: Request) -> bool:
     """Put the customers on the transaction; whether all that we must know is known."""
     ready = True
-    for role, customer_id in _ids(request).items():
+    for role, customer_id in request.customers.items():
         dossier = dossiers.get(customer_id) if customer_id else None
         if customer_id and dossier is None:
             raise BadRequest(

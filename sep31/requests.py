@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import uuid
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -16,6 +17,9 @@ from kernel.money import format_amount, parse_amount
 from sep1.assets import ReceivedAsset, find_received_asset
 from sep31.info import describe_fields
 
+# Whom an id means that is none. Refused in its turn, like any other of an unknown customer.
+_NOBODY = uuid.UUID(int=0)
+
 
 @dataclass(frozen=True)
 class Request:
@@ -25,8 +29,7 @@ class Request:
     amount: Decimal
     destination: AssetName | None
     quote_id: str | None
-    sender_id: str | None
-    receiver_id: str | None
+    customers: dict[str, uuid.UUID | None]  # the one named for each role
     funding_method: str
     refund_memo_type: str
     refund_memo: str
@@ -56,8 +59,10 @@ def read_request(data: dict[str, Any], language: str = ENGLISH) -> Request:
         amount=amount,
         destination=_read_destination(data),
         quote_id=require_text(data, "quote_id", max_length=36, required=False),
-        sender_id=require_text(data, "sender_id", max_length=36, required=False),
-        receiver_id=require_text(data, "receiver_id", max_length=36, required=False),
+        customers={
+            "sender": _read_customer_id(data, "sender_id"),
+            "receiver": _read_customer_id(data, "receiver_id"),
+        },
         funding_method=_read_funding_method(data, asset),
         refund_memo_type=memo_type,
         refund_memo=memo,
@@ -96,6 +101,14 @@ def _read_destination(data: dict[str, Any]) -> AssetName | None:
         raise BadRequest(
             Phrase("destination_asset is not valid: {reason}", reason=Phrase(str(error)))
         ) from error
+
+
+def _read_customer_id(data: dict[str, Any], field: str) -> uuid.UUID | None:
+    text = require_text(data, field, max_length=36, required=False)
+    try:
+        return uuid.UUID(text) if text else None
+    except ValueError:
+        return _NOBODY
 
 
 def _read_funding_method(data: dict[str, Any], asset: ReceivedAsset) -> str:
