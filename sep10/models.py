@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -74,20 +76,30 @@ class SendingAnchor(models.Model):
         return not self.client_domains or name in self.client_domains
 
 
-# All that requests ask of it, for where it is read along with something else.
-ASKED_OF_SENDING_ANCHOR = (
+# All that requests ask of it.
+_ASKED = (
     SendingAnchor,
     *("name", "enabled", "allowed_callback_hosts", "allowed_assets", "client_domains"),
     *("max_transaction_amount", "max_daily_amount", "tokens_valid_from"),
 )
-ACCOUNT_AND_ANCHOR = """
+_ACCOUNT_AND_ANCHOR = """
     sep10_sendinganchoraccount AS account
     JOIN sep10_sendinganchor AS anchor ON anchor.id = account.sending_anchor_id
 """
-_OF_ACCOUNT = Select(
-    f"SELECT {{anchor}} FROM {ACCOUNT_AND_ANCHOR} WHERE account.account = %s",  # noqa: S608
-    {"anchor": ASKED_OF_SENDING_ANCHOR},
-)
+
+
+def beside_sending_anchor(parts: Mapping[str, Any], joined: str, *more: str) -> Select:
+    """For the account (G...) that is the last parameter, its sending anchor and these `parts` of
+    what is `joined` to it (see `Select`), and what `more` selects; nothing if nobody has that
+    account. `joined` may name `account` and `anchor`."""
+    columns = ", ".join(["{anchor}", *(f"{{{name}}}" for name in parts), *more])
+    return Select(
+        f"SELECT {columns} FROM {_ACCOUNT_AND_ANCHOR} {joined} WHERE account.account = %s",  # noqa: S608
+        {"anchor": _ASKED, **parts},
+    )
+
+
+_OF_ACCOUNT = beside_sending_anchor({}, "")
 
 
 class SendingAnchorAccount(models.Model):
@@ -105,7 +117,7 @@ class SendingAnchorAccount(models.Model):
 # The account (G...) and client domain of whoever may use this service now. `Caller.admit` says the
 # same of a sending anchor that was read.
 _MAY_CALL = f"""
-    FROM {ACCOUNT_AND_ANCHOR}
+    FROM {_ACCOUNT_AND_ANCHOR}
     WHERE account.account = %s AND anchor.enabled
     AND (cardinality(anchor.client_domains) = 0 OR %s = ANY (anchor.client_domains))
 """

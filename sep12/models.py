@@ -13,7 +13,7 @@ from django.db.models import BooleanField, Exists, ExpressionWrapper, F, OuterRe
 from kernel.languages import ENGLISH
 from kernel.sealed import SealedBytesField, SealedTextField
 from kernel.statements import Select
-from sep10.models import ACCOUNT_AND_ANCHOR, ASKED_OF_SENDING_ANCHOR, SendingAnchor
+from sep10.models import SendingAnchor, beside_sending_anchor
 
 
 class CustomerQuerySet(models.QuerySet["Customer"]):
@@ -236,21 +236,19 @@ _WITH_STATES = Select(
 )
 
 
-def _beside_sending_anchor(customers: str) -> Select:
-    return Select(
+def _owned_with_states(customers: str) -> Select:
+    return beside_sending_anchor(
+        {"customer": _ASKED_OF_CUSTOMER},
         f"""
-            SELECT {{anchor}}, {{customer}}, {_STATES}
-            FROM {ACCOUNT_AND_ANCHOR}
             LEFT JOIN {customers}
                 AND customer.account = account.account AND customer.erased_at IS NULL
-            WHERE account.account = %s
-        """,  # noqa: S608
-        {"anchor": ASKED_OF_SENDING_ANCHOR, "customer": _ASKED_OF_CUSTOMER},
+        """,
+        _STATES,
     )
 
 
-_OWNED_WITH_STATES = _beside_sending_anchor(f"{_BY_ID} AS customer ON true")
-_NAMED_WITH_STATES = _beside_sending_anchor(
+_OWNED_WITH_STATES = _owned_with_states(f"{_BY_ID} AS customer ON true")
+_NAMED_WITH_STATES = _owned_with_states(
     "sep12_customer AS customer ON customer.memo_type = %s AND customer.memo = %s"
 )
 

@@ -16,7 +16,7 @@ from django.db.models import F, Q
 from kernel.sealed import SealedJSONField
 from kernel.statements import Select
 from payouts.models import Payout
-from sep10.models import ACCOUNT_AND_ANCHOR, ASKED_OF_SENDING_ANCHOR, SendingAnchor
+from sep10.models import SendingAnchor, beside_sending_anchor
 from sep12.models import Customer
 from sep31.machine import OPEN, Reason, Status
 from sep38.models import Quote
@@ -436,17 +436,13 @@ _WITH_WHAT_BELONGS_TO_IT: dict[str, Any] = {
     "refund": (Refund, "transaction_id", "part", "amount", "fee"),
     "outgoing": (OutgoingPayment, "status", "transaction_hash"),
 }
-_OWNED = Select(
+_OWNED = beside_sending_anchor(
+    _WITH_WHAT_BELONGS_TO_IT,
     f"""
-        SELECT {{anchor}},
-            {{transaction}}, {{payout}}, {{receipt}}, {{payment}}, {{refund}}, {{outgoing}}
-        FROM {ACCOUNT_AND_ANCHOR}
         LEFT JOIN (SELECT * FROM sep31_transaction WHERE id = %s::uuid OFFSET 0) AS transaction
             ON transaction.sending_anchor_id = anchor.id
         {_WHAT_BELONGS_TO_IT}
-        WHERE account.account = %s
     """,  # noqa: S608
-    {"anchor": ASKED_OF_SENDING_ANCHOR, **_WITH_WHAT_BELONGS_TO_IT},
 )
 _SEVERAL = Select(
     f"""

@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from kernel.statements import Select
-from sep10.models import ACCOUNT_AND_ANCHOR, ASKED_OF_SENDING_ANCHOR, SendingAnchor
+from sep10.models import SendingAnchor, beside_sending_anchor
 
 
 class RateQuerySet(models.QuerySet["Rate"]):
@@ -183,12 +183,10 @@ class RateFeed(models.Model):
 class QuoteQuerySet(models.QuerySet["Quote"]):
     """Quotes."""
 
-    def beside_sending_anchor(
-        self, pk: str, account: str
-    ) -> tuple[SendingAnchor | None, Quote | None]:
+    def read_owned(self, pk: str, account: str) -> tuple[SendingAnchor | None, Quote | None]:
         """The sending anchor of `account` (G...), if there is one, and the quote that was given to
         that account of it. One query."""
-        return next(iter(_BESIDE_SENDING_ANCHOR.fetch([pk, account])), (None, None))
+        return next(iter(_OWNED.fetch([pk, account])), (None, None))
 
     def lock_expired(self, before: datetime, limit: int) -> list[Quote]:
         """Lock up to `limit` quotes that expired before a moment and were not kept."""
@@ -247,20 +245,16 @@ class Quote(models.Model):
         return str(self.id)
 
 
-_BESIDE_SENDING_ANCHOR = Select(
-    f"""
-        SELECT {{anchor}}, {{quote}}
-        FROM {ACCOUNT_AND_ANCHOR}
-        LEFT JOIN (SELECT * FROM sep38_quote WHERE id = %s::uuid OFFSET 0) AS quote
-            ON quote.account = account.account AND quote.sending_anchor_id = anchor.id
-        WHERE account.account = %s
-    """,  # noqa: S608
+_OWNED = beside_sending_anchor(
     {
-        "anchor": ASKED_OF_SENDING_ANCHOR,
         "quote": (
             Quote,
             *("sell_asset", "sell_amount", "buy_asset", "buy_amount", "price", "total_price"),
             *("fee", "fee_total", "fee_asset", "context", "buy_delivery_method", "expires_at"),
-        ),
+        )
     },
+    """
+        LEFT JOIN (SELECT * FROM sep38_quote WHERE id = %s::uuid OFFSET 0) AS quote
+            ON quote.account = account.account AND quote.sending_anchor_id = anchor.id
+    """,
 )

@@ -127,7 +127,7 @@ def get_owned_quote(caller: Caller, quote_id: object) -> Quote:
         raise BadRequest("quote_id must be text")
     quote = None
     if _UUID.fullmatch(quote_id.lower()):
-        anchor, quote = Quote.objects.beside_sending_anchor(quote_id, caller.account)
+        anchor, quote = Quote.objects.read_owned(quote_id, caller.account)
         caller.admit(anchor)
     if quote is None:
         raise NotFound("There is no quote with this id")
